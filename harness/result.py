@@ -1,0 +1,177 @@
+"""`result.json`: what a run leaves behind, with a published schema and a schema version.
+
+A reader may rely on every field here; a change of meaning or shape raises `SCHEMA_VERSION`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA_VERSION = 1
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Status(StrEnum):
+    SELECTED = "selected"
+    """A patch was chosen."""
+    NO_CANDIDATE = "no_candidate"
+    """Every trajectory ended without a patch that applies."""
+    ABSTAINED = "abstained"
+    """There were candidates, but the confidence is below --min-confidence."""
+    INTERRUPTED = "interrupted"
+    BUDGET_SPENT = "budget_spent"
+    """The budget ended before there was a candidate."""
+    FAILED = "failed"
+    """Infrastructure failed; `error` says what and what to do."""
+
+
+class TaskRecord(Record):
+    id: str
+    repository: str
+    base_commit: str
+    issue: str
+
+
+class ExecutionRecord(Record):
+    ended: str
+    exit_code: int | None
+    output: str
+    seconds: float
+
+
+class ScriptRecord(Record):
+    id: str
+    trajectory: str
+    source: str
+    valid: bool
+    """Code has seen it fail on the unedited tree."""
+    weight: float
+
+
+class CandidateRecord(Record):
+    id: str
+    trajectory: str
+    script: str | None
+    patch: str
+    class_id: str | None
+    passes_own_script: bool
+    votes: float
+    broken_tests: tuple[str, ...]
+    rank: int | None
+    """1 is the winner's class; None when it was vetoed or never ranked."""
+
+
+class CellRecord(Record):
+    """One execution of the vote matrix; `column` is a class id or `unedited`."""
+
+    script: str
+    column: str
+    verdict: Literal["passed", "failed", "broken", "timed_out"]
+    execution: ExecutionRecord
+
+
+class RegressionRecord(Record):
+    command: str
+    passing: int
+    flaky: tuple[str, ...]
+    broken: dict[str, tuple[str, ...]]
+    note: str
+
+
+class ComparisonRoundRecord(Record):
+    source: str
+    runs: dict[str, ExecutionRecord]
+
+
+class ComparisonPassRecord(Record):
+    order: tuple[str, ...]
+    rounds: tuple[ComparisonRoundRecord, ...]
+    choice: str | None
+    reason: str
+
+
+class ComparisonRecord(Record):
+    passes: tuple[ComparisonPassRecord, ...]
+    choice: str | None
+
+
+class UsageRecord(Record):
+    calls: int
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    model_seconds: float
+    money: float
+    """US dollars by the profile's prices."""
+
+
+class TurnRecord(Record):
+    """One turn of one trajectory, as the report shows it."""
+
+    stage: str
+    trajectory: str
+    index: int
+    prompt: str
+    completion: str
+    finish: str
+    outcome: str
+    feedback: str
+    completion_tokens: int
+    seconds: float
+
+
+class Manifest(Record):
+    """What is needed to repeat the run."""
+
+    bestpatch: str
+    python: str
+    platform: str
+    started: str
+    """UTC, ISO 8601."""
+    seed: int
+    model: str
+    profile: str
+    image_digest: str
+    prompts_digest: str
+    """SHA-256 over the source of the prompt modules."""
+    settings: dict[str, object]
+
+
+class ErrorRecord(Record):
+    kind: str
+    message: str
+    log: str = ""
+
+
+class Result(Record):
+    """The whole of `result.json`."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    status: Status
+    task: TaskRecord
+    winner: str | None
+    patch: str
+    confidence: float | None
+    reasons: tuple[str, ...]
+    candidates: tuple[CandidateRecord, ...]
+    scripts: tuple[ScriptRecord, ...]
+    matrix: tuple[CellRecord, ...]
+    shortlist: tuple[str, ...]
+    vetoed: dict[str, str]
+    regression: RegressionRecord | None
+    comparison: ComparisonRecord | None
+    usage: dict[str, UsageRecord]
+    """By stage, and `total`."""
+    sandbox_seconds: float
+    wall_seconds: float
+    stage_seconds: dict[str, float]
+    manifest: Manifest
+    error: ErrorRecord | None = None

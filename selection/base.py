@@ -1,0 +1,102 @@
+"""Values that the stages of selection hand on: classes, the vote matrix, regressions, the comparison, the selection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NewType
+
+from agent.trajectory import Candidate, CandidateId, ScriptId, TestScript
+from sandbox.base import Patch
+from sandbox.script import ScriptRun, Verdict
+
+ClassId = NewType("ClassId", str)
+
+UNEDITED_TREE = ClassId("unedited")
+"""The column of the vote matrix for the unedited tree."""
+
+
+@dataclass(frozen=True)
+class PatchClass:
+    """Candidates whose patches are equal up to formatting and comments; `patch` is the first member's."""
+
+    id: ClassId
+    patch: Patch
+    members: tuple[Candidate, ...]
+
+    @property
+    def trajectories(self) -> frozenset[str]:
+        """The authors: their scripts have no vote on this class."""
+        return frozenset(member.trajectory for member in self.members)
+
+
+@dataclass(frozen=True)
+class VoteMatrix:
+    """Verdicts of all test scripts on all classes and on the unedited tree."""
+
+    scripts: tuple[TestScript, ...]
+    classes: tuple[PatchClass, ...]
+    cells: Mapping[tuple[ScriptId, ClassId], ScriptRun]
+
+    def verdict(self, script: ScriptId, column: ClassId) -> Verdict:
+        return self.cells[script, column].verdict
+
+
+@dataclass(frozen=True)
+class Regressions:
+    """The repository's own tests that passed on the unedited tree (twice), and which of them each class breaks."""
+
+    command: str
+    """What was run; "" when the repository has no tests that could be run."""
+    passing: tuple[str, ...]
+    flaky: tuple[str, ...]
+    broken: Mapping[ClassId, tuple[str, ...]]
+    note: str = ""
+    """Why there is nothing to run, or why not everything was run."""
+
+
+@dataclass(frozen=True)
+class ComparisonRound:
+    """One executed comparison script: what it printed on the unedited tree and on each shortlisted class."""
+
+    source: str
+    runs: Mapping[ClassId, ScriptRun]
+
+
+@dataclass(frozen=True)
+class ComparisonPass:
+    """One comparison trajectory: its order of candidates, its rounds, its choice (None: undecided)."""
+
+    order: tuple[ClassId, ...]
+    rounds: tuple[ComparisonRound, ...]
+    choice: ClassId | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two passes with the order swapped; `choice` only where they agree."""
+
+    passes: tuple[ComparisonPass, ...]
+    choice: ClassId | None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The final patch, the reasons, the confidence, and all that led there."""
+
+    winner: CandidateId | None
+    patch: Patch
+    confidence: float
+    """0 to 1; a heuristic from the signals until a calibrated one replaces it."""
+    reasons: tuple[str, ...]
+    """Plain sentences for the person who asked, in order of weight."""
+    ranking: tuple[ClassId, ...]
+    """Best first."""
+    matrix: VoteMatrix
+    weights: Mapping[ScriptId, float]
+    votes: Mapping[ClassId, float]
+    regressions: Regressions
+    shortlist: tuple[ClassId, ...] = ()
+    comparison: Comparison | None = None
+    vetoed: Mapping[ClassId, str] = field(default_factory=dict[ClassId, str])
