@@ -1,0 +1,267 @@
+"""The user's own repository: its base commit, a snapshot of it, and the branch of the result.
+
+Nothing here touches the working tree or the index, and nothing runs what a repository may configure (hooks, filters,
+file-system monitors). What candidates do to trees happens in sandboxes only.
+"""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import tempfile
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any, cast
+
+from git import Git, GitCommandError, InvalidGitRepositoryError, NoSuchPathError, Repo
+from git.exc import GitCommandNotFound
+
+from harness.errors import RepositoryError
+from sandbox.base import Patch, RepoPath, Snapshot
+
+TREE_FILE_CAP = 1024**2
+"""Bytes of a file that `CommitTree` shows; as in `Sandbox.tree`."""
+
+_SAFE = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.autocrlf=false",
+    "core.safecrlf=false",
+    "core.attributesFile=/dev/null",
+    "apply.whitespace=nowarn",
+)
+"""Configuration of every git command here: nothing of the repository's is executed, content stays byte-exact."""
+
+_QUIET = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_REPLACE_OBJECTS": "1", "LC_ALL": "C"}
+
+_AUTHOR = {
+    "GIT_AUTHOR_NAME": "bestpatch",
+    "GIT_AUTHOR_EMAIL": "bestpatch@localhost",
+    "GIT_COMMITTER_NAME": "bestpatch",
+    "GIT_COMMITTER_EMAIL": "bestpatch@localhost",
+}
+"""Signs the commit where the user has configured no name."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of `git ls-tree`: mode as text (`100644`), type, object id, size in bytes (0 where there is none)."""
+
+    mode: str
+    type: str
+    sha: str
+    size: int
+    path: str
+
+
+class Repository:
+    """A repository on this machine. Use `Repository.open`, and `close` (or `with`) afterwards."""
+
+    def __init__(self, repo: Repo) -> None:
+        self._repo = repo
+
+    @classmethod
+    def open(cls, path: Path) -> Repository:
+        """Open the repository whose root (or bare git directory) is `path`. Raises RepositoryError."""
+        path = path.expanduser()
+        if not path.exists():
+            raise RepositoryError(f"{path}: no such path; give the folder of a git repository")
+        if not path.is_dir():
+            raise RepositoryError(f"{path}: is a file; give the folder of a git repository")
+        try:
+            return cls(Repo(path))
+        except (InvalidGitRepositoryError, NoSuchPathError):
+            root = _enclosing(path)
+            hint = (
+                f"it lies inside the repository {root}; give that"
+                if root
+                else "run `git init` and commit, then try again"
+            )
+            raise RepositoryError(f"{path}: is not the root of a git repository; {hint}") from None
+        except GitCommandNotFound:
+            raise RepositoryError("git was not found on PATH; install git (on Debian: apt-get install git)") from None
+
+    def __enter__(self) -> Repository:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._repo.close()
+
+    @property
+    def root(self) -> Path:
+        """The working tree's root; of a bare repository its git directory."""
+        return Path(self._repo.working_tree_dir or self._repo.git_dir).resolve()
+
+    @property
+    def name(self) -> str:
+        """The root folder's name, without a `.git` at its end."""
+        return self.root.name.removesuffix(".git") or "repository"
+
+    def base(self, revision: str | None = None) -> str:
+        """The full id of the commit that the work starts from: `revision`, else HEAD. Raises RepositoryError."""
+        wanted = revision or "HEAD"
+        if wanted.startswith("-"):
+            raise RepositoryError(f"{wanted!r} is no revision; give --base a branch, a tag or a commit")
+        try:
+            return str(
+                self._git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{wanted}^{{commit}}")
+            ).strip()
+        except GitCommandError as error:
+            if "dubious ownership" in str(error.stderr):
+                raise RepositoryError(
+                    f"{self.root} belongs to another user and git refuses it; "
+                    f"if you trust it: git config --global --add safe.directory {self.root}"
+                ) from None
+            if revision is None:
+                raise RepositoryError(
+                    f"{self.root} has no commit yet; commit what should be worked on, then try again"
+                ) from None
+            raise RepositoryError(f"{revision!r} names no commit in {self.root}; check --base") from None
+
+    def is_dirty(self) -> bool:
+        """Whether there are uncommitted changes or untracked files (which the work does not see)."""
+        if self._repo.bare:
+            return False
+        return bool(self._git("status", "--porcelain", "--ignore-submodules=all").strip())
+
+    def tree_id(self, commit: str) -> str:
+        """Git's id of the commit's tree."""
+        return str(self._git("rev-parse", "--verify", f"{commit}^{{tree}}")).strip()
+
+    def entries(self, commit: str) -> Iterator[Entry]:
+        """All entries of the commit's tree, sorted by path as git sorts."""
+        raw = cast(bytes, self._git("ls-tree", "-r", "-l", "-z", "--full-tree", commit, stdout_as_string=False))
+        for line in filter(None, raw.split(b"\0")):
+            head, _, path = line.partition(b"\t")
+            mode, kind, sha, size = head.decode("ascii").split()
+            yield Entry(mode, kind, sha, 0 if size == "-" else int(size), path.decode("utf-8", "surrogateescape"))
+
+    def tree(self, commit: str) -> CommitTree:
+        """The regular files at a commit; contents are read when they are asked for."""
+        return CommitTree(self, [entry for entry in self.entries(commit) if entry.mode in ("100644", "100755")])
+
+    def read(self, sha: str) -> bytes:
+        """Content of a blob, byte for byte."""
+        database: Any = self._repo.odb
+        return database.stream(bytes.fromhex(sha)).read()
+
+    def snapshot(self, commit: str, to: Path) -> Snapshot:
+        """Write the commit's tree as a tar archive, byte for byte from the object database.
+
+        Not by `git archive`, which rewrites content by attributes (export-subst, line ends, filters) and leaves
+        files out (export-ignore). Submodules are left out: they are commits of other repositories. Times are the
+        commit's, because archives of a build refuse the year 1970.
+        """
+        tree_id = self.tree_id(commit)
+        when = int(self._git("show", "--no-patch", "--format=%ct", commit).strip())
+        part = to.with_name(to.name + ".part")
+        with part.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+            for entry in self.entries(commit):
+                if entry.type == "blob":
+                    _add(tar, entry, self.read(entry.sha), when)
+        part.replace(to)
+        return Snapshot(tar=to, digest=tree_id)
+
+    def require_free_branch(self, branch: str) -> None:
+        """Raises RepositoryError when the name cannot be a new branch."""
+        try:
+            self._git("check-ref-format", f"refs/heads/{branch}")
+        except GitCommandError:
+            raise RepositoryError(f"{branch!r} cannot be a branch's name; choose another for --apply") from None
+        if branch.startswith("-") or branch == "HEAD":
+            raise RepositoryError(f"{branch!r} cannot be a branch's name; choose another for --apply")
+        with suppress(GitCommandError):
+            self._git("rev-parse", "--verify", "--quiet", f"refs/heads/{branch}")
+            raise RepositoryError(
+                f"the branch {branch!r} exists already; choose another for --apply, "
+                f"or remove it with: git branch -D {branch}"
+            )
+
+    def apply_branch(self, patch: Patch, branch: str, *, base: str, message: str) -> str:
+        """Commit the patch on a new branch from `base`, touching neither working tree nor index. Returns the commit.
+
+        Raises RepositoryError when the branch exists or the patch does not apply.
+        """
+        self.require_free_branch(branch)
+        with tempfile.TemporaryDirectory(prefix="bestpatch-") as folder:
+            env = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
+            try:
+                self._git("read-tree", base, env=env)
+                if patch:
+                    with self._input(patch.encode("utf-8")) as stream:
+                        self._git("apply", "--cached", "--binary", "-", env=env, istream=stream)
+                tree = str(self._git("write-tree", env=env)).strip()
+            except GitCommandError as error:
+                raise RepositoryError(f"the patch does not apply to {base[:12]}: {str(error.stderr).strip()}") from None
+        with self._input(message.encode("utf-8")) as stream:
+            commit = str(self._git("commit-tree", tree, "-p", base, env=self._author(), istream=stream)).strip()
+        try:
+            # The last argument is the old value: the branch must not have come into being meanwhile.
+            self._git("update-ref", f"refs/heads/{branch}", commit, "0" * len(commit))
+        except GitCommandError as error:
+            raise RepositoryError(f"the branch {branch!r} cannot be made: {str(error.stderr).strip()}") from None
+        return commit
+
+    def _author(self) -> dict[str, str]:
+        names = [
+            self._git("config", "--get", key, with_exceptions=False).strip() for key in ("user.name", "user.email")
+        ]
+        return {} if all(names) else {**_AUTHOR}
+
+    def _git(self, *args: str, env: Mapping[str, str] | None = None, **kwargs: Any) -> Any:
+        """Run git with safe configuration. `GitCommandError` on a non-zero exit."""
+        git: Any = self._repo.git
+        config = [part for setting in _SAFE for part in ("-c", setting)]
+        command = [Git.GIT_PYTHON_GIT_EXECUTABLE or "git", *config, *args]
+        return git.execute(command, env={**_QUIET, **(env or {})}, **kwargs)
+
+    @staticmethod
+    @contextmanager
+    def _input(data: bytes) -> Generator[IO[bytes]]:
+        with tempfile.TemporaryFile() as file:
+            file.write(data)
+            file.seek(0)
+            yield file
+
+
+class CommitTree(Mapping[RepoPath, bytes]):
+    """The regular files of a commit, up to 1 MiB each; read from the repository when asked for."""
+
+    def __init__(self, repository: Repository, entries: list[Entry]) -> None:
+        self._repository = repository
+        self._entries = {RepoPath(entry.path): entry for entry in entries if entry.size <= TREE_FILE_CAP}
+
+    def __getitem__(self, path: RepoPath) -> bytes:
+        return self._repository.read(self._entries[path].sha)
+
+    def __iter__(self) -> Iterator[RepoPath]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def _add(tar: tarfile.TarFile, entry: Entry, content: bytes, when: int) -> None:
+    info = tarfile.TarInfo(entry.path)
+    info.mtime = when
+    if entry.mode == "120000":
+        info.type, info.mode = tarfile.SYMTYPE, 0o777
+        info.linkname = os.fsdecode(content)
+        tar.addfile(info)
+        return
+    info.mode = 0o755 if entry.mode == "100755" else 0o644
+    info.size = len(content)
+    tar.addfile(info, BytesIO(content))
+
+
+def _enclosing(path: Path) -> Path | None:
+    with suppress(InvalidGitRepositoryError), Repo(path, search_parent_directories=True) as repo:
+        if repo.working_tree_dir:
+            return Path(repo.working_tree_dir)
+    return None
