@@ -1,0 +1,151 @@
+"""The survey: the model describes each source file once; later issues pay only for files that changed.
+
+A summary depends on the file's content alone, never on the issue, so it is kept by content and model. Which files
+matter for an issue is judged from the summaries afterwards (`gather`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+
+from agent.context.outline import outline
+from agent.context.sources import Source
+from agent.context.window import counter
+from agent.errors import ContextTooLong, ModelReplyInvalid, ModelTimeout
+from agent.model.base import Message, Model, Request, Sampling, Stage
+from agent.parallel import each
+from agent.prompts.survey import SUMMARY_SCHEMA, describe, describe_again
+from agent.trajectory import Recorder
+from sandbox.base import RepoPath, digest_of
+
+_VERSION = "1"  # of the prompt: raise it when the summaries' meaning changes
+_ANSWER_TOKENS = 220
+_LABEL = re.compile(r"^[\s>#*_`-]*(?:summary|description)[\s*_`]*[:\-–][\s*_`]*", re.IGNORECASE | re.MULTILINE)
+
+
+class Summaries:
+    """Summaries by file content and model, in one SQLite file that several runs may use at once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def _open(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        database = sqlite3.connect(self._path, timeout=10)
+        database.execute("CREATE TABLE IF NOT EXISTS summary (key TEXT PRIMARY KEY, text TEXT NOT NULL)")
+        return database
+
+    def get(self, keys: Sequence[str]) -> dict[str, str]:
+        """The known ones among the keys. A damaged cache knows nothing."""
+        found: dict[str, str] = {}
+        try:
+            with closing(self._open()) as database:
+                for key in keys:
+                    row = database.execute("SELECT text FROM summary WHERE key = ?", (key,)).fetchone()
+                    if row is not None:
+                        found[key] = str(row[0])
+        except sqlite3.DatabaseError:
+            return {}
+        return found
+
+    def put(self, key: str, text: str) -> None:
+        """Keep a summary. A cache that cannot be written costs time later, not the task."""
+        try:
+            with closing(self._open()) as database, database:
+                database.execute("INSERT OR REPLACE INTO summary VALUES (?, ?)", (key, text))
+        except sqlite3.DatabaseError:
+            return
+
+
+def summary_key(model: Model, file: Source) -> str:
+    """Names the summary of a file's content by a model."""
+    return digest_of("survey", _VERSION, model.profile.name, file.text)
+
+
+def read_summary(text: str) -> str | None:
+    """The summary in a completion, on one line; None when there is none.
+
+    JSON (also fenced, or cut off in the middle), or a paragraph after a `Summary:` label in any dress, or the bare
+    paragraph itself. Lines after the first and remarks at the end belong to it: nothing is dropped for its form.
+    """
+    body = text.strip()
+    if match := re.search(r'"summary"\s*:\s*"((?:[^"\\]|\\.)*)', body, re.DOTALL):
+        raw = match.group(1).removesuffix("\\")
+        try:
+            body = str(json.loads(f'"{raw}"', strict=False))
+        except ValueError:
+            body = raw
+    elif label := list(_LABEL.finditer(body)):
+        body = body[label[-1].end() :]
+    elif body.startswith(("{", "[")):
+        return None
+    flat = " ".join(re.sub(r"^```\w*|```$", "", body, flags=re.MULTILINE).split()).strip("*_` ")
+    return flat[:800] if len(flat.split()) >= 3 else None
+
+
+async def survey(
+    files: Sequence[Source], model: Model, *, cache: Path, tokens: int, seed: int, recorder: Recorder
+) -> Mapping[RepoPath, str]:
+    """Summaries of as many files, in their order, as the budget (prompt tokens) allows; cached ones are free.
+
+    A file that is longer than the window is described by its outline and recorded, as is a file whose description
+    failed twice: it then simply has no summary here. Raises ModelUnavailable and ModelDenied.
+    """
+    summaries = Summaries(cache / "survey.sqlite3")
+    keys = {file.path: summary_key(model, file) for file in files}
+    known = await anyio.to_thread.run_sync(summaries.get, list(keys.values()))
+    count = counter(model.profile.chars_per_token)
+    window = model.profile.context_tokens - _ANSWER_TOKENS - 600
+    found: dict[RepoPath, str] = {file.path: known[keys[file.path]] for file in files if keys[file.path] in known}
+    asked: list[tuple[Source, str]] = []
+    spent = 0
+    for file in files:
+        if file.path in found:
+            continue
+        shown = file.text
+        if count(shown) > min(window, tokens):
+            room = int(min(window, tokens) * model.profile.chars_per_token * 0.9)
+            shown = (outline(file.path, file.text) + "\n\n" + file.text)[:room]
+            recorder.note("survey_shortened", {"path": file.path, "tokens": count(file.text)})
+        if spent + count(shown) > tokens:
+            break  # in the order of relevance: what follows is described by its outline
+        spent += count(shown)
+        asked.append((file, shown))
+    done = len(found)
+    recorder.stage("survey", done, done + len(asked))
+
+    async def one(item: tuple[Source, str]) -> None:
+        nonlocal done
+        file, shown = item
+        text = await _described(file, shown, model, seed, recorder)
+        if text is not None:
+            found[file.path] = text
+            await anyio.to_thread.run_sync(summaries.put, keys[file.path], text)
+        done += 1
+        recorder.stage("survey", done, len(known) + len(asked))
+
+    await each(asked, one, at_once=model.profile.parallel)
+    return {file.path: found[file.path] for file in files if file.path in found}
+
+
+async def _described(file: Source, shown: str, model: Model, seed: int, recorder: Recorder) -> str | None:
+    messages: tuple[Message, ...] = describe(file.path, shown)
+    sampling = Sampling(0.0, 1.0, _ANSWER_TOKENS, seed, json_schema=SUMMARY_SCHEMA)
+    for turn in range(2):
+        try:
+            (answer,) = await model.complete(Request(messages, sampling, Stage.SURVEY, file.path, turn))
+        except (ContextTooLong, ModelTimeout, ModelReplyInvalid) as error:
+            recorder.note("survey_failed", {"path": file.path, "error": str(error)[:300]})
+            return None
+        if (text := read_summary(answer.text)) is not None:
+            return text
+        messages += describe_again(answer.text)
+    recorder.note("survey_failed", {"path": file.path, "error": "no summary could be read"})
+    return None

@@ -1,0 +1,128 @@
+"""Packs files into a token budget: whole files while they fit, excerpts of the best ones that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from agent.context.outline import excerpt, symbols
+from agent.context.ranking import terms
+from agent.context.sources import Source, language
+from agent.prompts.shared import fenced
+from sandbox.base import RepoPath
+
+Count = Callable[[str], int]
+"""Estimates the tokens of a text."""
+
+_EXCERPTED = 3
+"""Of so many of the best files an excerpt is shown when they do not fit whole."""
+_LEAST = 200
+"""Tokens below which an excerpt is not worth its heading."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The blocks of files in their order, rendered; which files are there, and which only in part."""
+
+    text: str
+    paths: tuple[RepoPath, ...]
+    partial: tuple[RepoPath, ...]
+    left_out: tuple[RepoPath, ...]
+
+
+def counter(chars_per_token: float) -> Count:
+    """A `Count` by the profile's characters a token, rounded up."""
+    return lambda text: int(len(text) / chars_per_token) + 1
+
+
+def block(path: str, text: str) -> str:
+    """One file as the models see it: its path, then its text between fences longer than any inside."""
+    return f"### {path}\n{fenced(text, language(path))}\n"
+
+
+def pack(files: Sequence[Source], issue: str, budget: int, count: Count) -> Packed:
+    """Fill the budget (tokens) with the files, best first; one that does not fit is skipped, not the end.
+
+    Of the best few files that do not fit whole, the functions that share most words with the issue are shown, and
+    the signatures of the rest; so the window is empty only where there is no file.
+    """
+    left = budget
+    blocks: list[str] = []
+    paths: list[RepoPath] = []
+    partial: list[RepoPath] = []
+    left_out: list[RepoPath] = []
+    for place, file in enumerate(files):
+        whole = block(file.path, file.text)
+        if count(whole) <= left:
+            blocks.append(whole)
+            left -= count(whole)
+            paths.append(file.path)
+            continue
+        # The best file may take what there is; the next ones leave room for each other.
+        room = left if place == 0 else min(left, max(_LEAST, left // 2))
+        part = _part(file, issue, room, count) if place < _EXCERPTED and room >= min(_LEAST, budget) else None
+        if part is None:
+            left_out.append(file.path)
+            continue
+        blocks.append(part)
+        left -= count(part)
+        paths.append(file.path)
+        partial.append(file.path)
+    return Packed("\n".join(blocks), tuple(paths), tuple(partial), tuple(left_out))
+
+
+def _part(file: Source, issue: str, room: int, count: Count) -> str | None:
+    """An excerpt within the room, with as many of the issue's functions as fit; None when nothing of it fits."""
+    wanted: list[str] = []
+    best: str | None = None
+    for qualified in _by_hits(file, issue):
+        attempt = block(file.path, excerpt(file.path, file.text, [*wanted, qualified]))
+        if count(attempt) <= room:
+            wanted.append(qualified)
+            best = attempt
+    if best is not None:
+        return best
+    for text in (excerpt(file.path, file.text, ()), _bodies(file, issue)):
+        attempt = block(file.path, text)
+        if count(attempt) <= room:
+            return attempt
+    return _cut(file, issue, room, count)
+
+
+def _by_hits(file: Source, issue: str) -> list[str]:
+    """Functions of a file by how many different words of the issue they hold, the name counting most; at most 12."""
+    asked = set(terms(issue))
+    lines = file.text.splitlines()
+    scored: list[tuple[float, int, str]] = []
+    for symbol in symbols(file.path, file.text):
+        if symbol.kind == "function":
+            inside = set(terms("\n".join(lines[symbol.start : symbol.end]))) & asked
+            named = 5 * (symbol.name.lower().strip("_") in asked) + 2 * len(set(terms(symbol.name)) & asked)
+            if inside:
+                scored.append((-(len(inside) + named), symbol.start, symbol.qualified))
+    return [qualified for _, _, qualified in sorted(scored)[:12]]
+
+
+def _bodies(file: Source, issue: str) -> str:
+    """The best function alone, for a file whose very signatures are too long."""
+    best = _by_hits(file, issue)[:1]
+    lines = file.text.splitlines()
+    kept = [
+        "\n".join(lines[symbol.start : symbol.end])
+        for symbol in symbols(file.path, file.text)
+        if symbol.qualified in best
+    ]
+    return "[...]\n" + "\n".join(kept) + "\n[...]" if kept else file.text[:4000]
+
+
+def _cut(file: Source, issue: str, room: int, count: Count) -> str | None:
+    """The first lines of the best function, or of the file, that fit."""
+    lines = _bodies(file, issue).splitlines()
+    low, high = 0, len(lines)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if count(block(file.path, "\n".join([*lines[:middle], "[...]"]))) <= room:
+            low = middle
+        else:
+            high = middle - 1
+    return block(file.path, "\n".join([*lines[:low], "[...]"])) if low else None

@@ -1,0 +1,156 @@
+"""One trajectory's conversation with the model, and what all trajectories of a task share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TypeVar
+
+import anyio
+
+from agent.context.gather import Context
+from agent.context.window import counter
+from agent.errors import ContextTooLong
+from agent.model.base import Completion, Message, Model, Request, Sampling, Stage
+from agent.prompts.shared import system_message
+from agent.snippet import Symbols
+from agent.task import Task
+from agent.trajectory import Outcome, Recorder, Turn
+from sandbox.base import Limits, Patch, Sandbox, digest_of
+from sandbox.errors import SandboxLost, SandboxTimeout
+from sandbox.script import ScriptRun, run_script
+
+T = TypeVar("T")
+
+_RETRIES = 2
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What the trajectories of a task stand on."""
+
+    task: Task
+    context: Context
+    sandbox: Sandbox
+    model: Model
+    recorder: Recorder
+    limits: Limits
+    seed: int
+    system: str
+    symbols: Symbols
+    executions: anyio.CapacityLimiter
+
+    @classmethod
+    def of(
+        cls,
+        task: Task,
+        context: Context,
+        sandbox: Sandbox,
+        model: Model,
+        recorder: Recorder,
+        *,
+        limits: Limits,
+        seed: int,
+        parallel: int,
+    ) -> Ground:
+        return cls(
+            task,
+            context,
+            sandbox,
+            model,
+            recorder,
+            limits,
+            seed,
+            system_message(task.repository, context.text, task.issue, model.profile),
+            Symbols(context.tree, context.paths),
+            anyio.CapacityLimiter(parallel),
+        )
+
+    async def execute(self, source: str, patch: Patch) -> ScriptRun:
+        """Run a test script in the sandbox. Raises PatchRejected, DiskFull; SandboxLost and SandboxTimeout at last."""
+        async with self.executions:
+            return await patiently(lambda: run_script(self.sandbox, source, patch, self.limits))
+
+    def sampling(self, trajectory: str, stage: Stage, turn: int) -> Sampling:
+        """How a turn is drawn: the profile's temperature, a seed of its own."""
+        profile = self.model.profile
+        return Sampling(
+            profile.temperature,
+            profile.top_p,
+            profile.edit_tokens if stage is Stage.EDITING else profile.script_tokens,
+            int(digest_of(str(self.seed), trajectory, stage, str(turn))[:8], 16) & 0x7FFFFFFF,
+        )
+
+
+async def patiently(action: Callable[[], Awaitable[T]]) -> T:
+    """Try again, twice, when the engine lost or forgot us: that says nothing about the code."""
+    for attempt in range(_RETRIES):
+        try:
+            return await action()
+        except (SandboxLost, SandboxTimeout):
+            await anyio.sleep(0.2 * 4**attempt)
+    return await action()
+
+
+@dataclass
+class Exchange:
+    """The turns of one trajectory in one stage. The only thing here that changes; nobody else holds it."""
+
+    ground: Ground
+    stage: Stage
+    trajectory: str
+    prompts: list[str] = field(default_factory=list[str])
+    answers: list[Completion] = field(default_factory=list[Completion])
+
+    @property
+    def turn(self) -> int:
+        """Turns that have been answered."""
+        return len(self.answers)
+
+    def request(self, prompt: str, drop: int = 0) -> Request:
+        """The request of the next turn, without `drop` of the oldest turns after the first prompt."""
+        messages = [Message("system", self.ground.system)]
+        pairs = list(zip([*self.prompts, prompt], [*self.answers, None], strict=True))
+        messages.append(Message("user", pairs[0][0]))
+        # Dropping an answer goes with the prompt that followed it, so that roles keep alternating.
+        for (_, answer), (following, _) in list(pairwise(pairs))[drop:]:
+            messages += [Message("assistant", answer.text if answer else ""), Message("user", following)]
+        sampling = self.ground.sampling(self.trajectory, self.stage, self.turn)
+        return Request(tuple(messages), sampling, self.stage, self.trajectory, self.turn)
+
+    async def ask(self, prompt: str, given: Completion | None = None) -> Completion:
+        """The answer to the next prompt. `given`: it was drawn together with others' already.
+
+        When the conversation outgrows the window, its middle turns are left out, oldest first. Raises ContextTooLong
+        when the first prompt and the newest alone do not fit, and the other leaves of ModelError.
+        """
+        answer = given if given is not None else await self._fitting(prompt)
+        self.prompts.append(prompt)
+        self.answers.append(answer)
+        return answer
+
+    async def _fitting(self, prompt: str) -> Completion:
+        profile = self.ground.model.profile
+        count = counter(profile.chars_per_token)
+        for drop in range(len(self.answers) + 1):
+            request = self.request(prompt, drop)
+            room = profile.context_tokens - request.sampling.max_tokens
+            last = drop == len(self.answers)
+            if not last and sum(count(message.content) + 8 for message in request.messages) > room:
+                continue
+            try:
+                (answer,) = await self.ground.model.complete(request)
+            except ContextTooLong:
+                if last:
+                    raise
+            else:
+                return answer
+        raise ContextTooLong("the prompt does not fit the model's context")
+
+    def close(self, outcome: Outcome, feedback: str = "") -> None:
+        """Record the turn that was just answered, with what it led to."""
+        index = self.turn - 1
+        prompt = self.prompts[index]
+        turn = Turn(self.stage, self.trajectory, index, prompt, self.answers[index], outcome, feedback)
+        self.ground.recorder.turn(turn)

@@ -1,0 +1,77 @@
+"""User turns of the test-writing trajectory. The wording was measured (benchmarks/propose.py)."""
+
+from __future__ import annotations
+
+from agent.model.base import Profile
+from agent.prompts.shared import fenced, tail_capped
+from sandbox.script import ScriptRun, Verdict
+
+OUTPUT_CHARS = 1_500
+
+_ASSERTS = """\
+Write a short Python test script that shows the issue. Import what you test from the repository's module and \
+end with plain assert statements about what the issue says is right. The asserts must fail on the code as it is now, \
+and pass once the issue is solved. Prefer the examples of the issue; expect no values that you cannot be sure of.
+Do not copy, redefine or fix the repository's code, and do not catch exceptions. No test framework. \
+Answer with one Python block and nothing else, like this one for another repository:
+```python
+from shop.basket import Basket
+
+basket = Basket()
+basket.add("tea", 2)
+assert basket.count("tea") == 2, basket.count("tea")
+```"""
+
+_EXIT_CODES = """\
+Write a standalone Python script that shows the issue on the repository as it is now. Do not solve the issue.
+The script must exit with code 2 when the issue is present and with code 0 when it is solved; any other end, such as \
+an uncaught exception, counts as a broken script. It runs without arguments, from any folder, with the repository \
+importable and without network. Check only what the issue describes, starting from its own examples, and print what \
+was observed and what was expected, briefly. Import the repository's code; never copy it.
+Think first in a few sentences, then answer with the complete script in one Python block at the end."""
+
+
+def first(profile: Profile) -> str:
+    """Asks for a test script."""
+    return _ASSERTS if profile.script_style == "asserts" else _EXIT_CODES
+
+
+def after_run(profile: Profile, run: ScriptRun) -> str:
+    """Says what a script did on the unedited tree, where that is not what it should have done."""
+    output = tail_capped(run.execution.output.strip(), OUTPUT_CHARS)
+    shown = f"Its output:\n{fenced(output)}\n" if output else "It printed nothing.\n"
+    match run.verdict:
+        case Verdict.PASSED:
+            said = (
+                "The script passed on the code as it is now, so it does not show the issue. Read the issue again: "
+                "which input gives a wrong result today? Test exactly that."
+            )
+        case Verdict.TIMED_OUT:
+            said = "The script did not end in time. Make it short, and without endless loops or waiting for input."
+        case Verdict.BROKEN:
+            said = (
+                "The script broke before it could show the issue. Correct it: import what you use from the module that "
+                "defines it, and call it as the repository does."
+            )
+            if profile.script_style == "asserts":
+                said += (
+                    " If the exception is the issue itself, catch exactly that exception and `raise AssertionError`."
+                )
+        case Verdict.FAILED:
+            said = "The script failed, as it should."
+    return f"{said}\n{shown}{again(profile)}"
+
+
+def unreadable(profile: Profile, problem: str) -> str:
+    """Says why no script could be read or run."""
+    return f"{problem}\n{again(profile)}"
+
+
+def again(profile: Profile) -> str:
+    """Asks for the whole script once more."""
+    ends = (
+        "ending in plain asserts that fail now and pass once the issue is solved"
+        if profile.script_style == "asserts"
+        else "exiting 2 while the issue is present and 0 once it is solved"
+    )
+    return f"Answer with the complete corrected script in one Python block, {ends}."

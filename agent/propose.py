@@ -1,0 +1,190 @@
+"""Proposes candidates: N trajectories, each writing a test script and then an edit, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from agent.context.gather import Context
+from agent.editing import edit
+from agent.errors import ModelDenied, ModelError, ModelUnavailable
+from agent.exchange import Exchange, Ground
+from agent.model.base import Completion, Model, Stage
+from agent.prompts import test_writing as prompts
+from agent.task import Task
+from agent.test_writing import write_script
+from agent.trajectory import Candidate, Recorder, TestScript
+from sandbox.base import Limits, Sandbox
+from sandbox.errors import SandboxError
+
+
+@dataclass(frozen=True)
+class ProposeSettings:
+    """How many trajectories, how many turns each may take, and what one execution may use."""
+
+    candidates: int = 8
+    test_turns: int = 3
+    edit_turns: int = 4
+    seed: int = 0
+    limits: Limits = field(default_factory=Limits)
+    parallel: int = 4
+    """Executions of this task at once."""
+    review: bool | None = None
+    """Ask the model once whether a passing edit is right. None: where it writes scripts with exit codes of its own,
+    the sign of a strong model; a small one answers such questions at random."""
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """All candidates, and all test scripts, those included whose trajectory gave no candidate."""
+
+    candidates: tuple[Candidate, ...]
+    scripts: tuple[TestScript, ...]
+
+
+async def propose(
+    task: Task,
+    context: Context,
+    sandbox: Sandbox,
+    model: Model,
+    settings: ProposeSettings,
+    recorder: Recorder,
+) -> Proposed:
+    """Run the trajectories. Candidates and scripts come in the order of trajectories.
+
+    Failures of single trajectories are noted and never touch the others. Raises what ended the trajectories when all
+    of them died of the model (ModelUnavailable, ModelDenied) or of the sandbox (SandboxError).
+    """
+    ground = Ground.of(
+        task,
+        context,
+        sandbox,
+        model,
+        recorder,
+        limits=settings.limits,
+        seed=settings.seed,
+        parallel=settings.parallel,
+    )
+    return await _Trajectories(ground, settings).run()
+
+
+class _Trajectories:
+    """The state of one `propose`: who has written which script, who has failed of what."""
+
+    def __init__(self, ground: Ground, settings: ProposeSettings) -> None:
+        self._ground = ground
+        self._settings = settings
+        count = settings.candidates
+        self._names = [f"trajectory-{number}" for number in range(count)]
+        self._scripts: list[TestScript | None] = [None] * count
+        self._written = [anyio.Event() for _ in range(count)]
+        self._candidates: list[Candidate | None] = [None] * count
+        self._failures: list[Exception] = []
+        self._ended = 0
+
+    async def run(self) -> Proposed:
+        first = _FirstTurns(self._ground, self._names)
+        self._progress()
+        async with anyio.create_task_group() as group:
+            group.start_soon(first.draw)
+            for number in range(len(self._names)):
+                group.start_soon(self._trajectory, number, first)
+        candidates = tuple(candidate for candidate in self._candidates if candidate is not None)
+        if not candidates and len(self._failures) >= len(self._names):
+            worst = [error for error in self._failures if isinstance(error, ModelDenied | ModelUnavailable)]
+            lost = [error for error in self._failures if isinstance(error, SandboxError)]
+            if len(worst) >= len(self._names):
+                raise worst[0]
+            if len(lost) >= len(self._names):
+                raise lost[0]
+        own = [script for script in self._scripts if script is not None]
+        own += [c.script for c in candidates if c.script is not None]
+        scripts = {script.id: script for script in own}
+        return Proposed(candidates, tuple(scripts.values()))
+
+    def _progress(self) -> None:
+        self._ground.recorder.stage("propose", self._ended, len(self._names))
+
+    async def _trajectory(self, number: int, first: _FirstTurns) -> None:
+        name = self._names[number]
+        review = self._settings.review
+        if review is None:
+            review = self._ground.model.profile.script_style == "exit_codes"
+        failed: Exception | None = None
+        try:
+            try:
+                self._scripts[number] = await write_script(
+                    self._ground, name, self._settings.test_turns, lambda: first.answer(number)
+                )
+            except (ModelError, SandboxError) as error:
+                failed = error
+                self._failed(name, "test_writing", error)
+            finally:
+                self._written[number].set()
+            if isinstance(failed, ModelUnavailable | ModelDenied):
+                self._failures.append(failed)
+                return
+            script = await self._seed(number)
+            self._candidates[number] = await edit(
+                self._ground, name, number, script, self._settings.edit_turns, review=review
+            )
+        except (ModelError, SandboxError) as error:
+            self._failures.append(error)
+            self._failed(name, "editing", error)
+        finally:
+            self._ended += 1
+            self._progress()
+
+    def _failed(self, name: str, stage: str, error: Exception) -> None:
+        detail: dict[str, object] = {
+            "trajectory": name,
+            "stage": stage,
+            "error": type(error).__name__,
+            "message": str(error)[:500],
+        }
+        self._ground.recorder.note("trajectory_failed", detail)
+
+    async def _seed(self, number: int) -> TestScript | None:
+        """The trajectory's own script if it is valid; else another's, dealt round; None when nobody has one.
+
+        Only a trajectory that needs another's script waits for the others, and for all of them: who is first
+        differs from run to run, and the choice must not.
+        """
+        own = self._scripts[number]
+        if own is not None and own.valid:
+            return own
+        for event in self._written:
+            await event.wait()
+        valid = [script for script in self._scripts if script is not None and script.valid]
+        without = [n for n, script in enumerate(self._scripts) if script is None or not script.valid]
+        return valid[without.index(number) % len(valid)] if valid else None
+
+
+class _FirstTurns:
+    """The first test-writing turn of all trajectories, drawn as one request, so that the prefix is computed once."""
+
+    def __init__(self, ground: Ground, names: Sequence[str]) -> None:
+        self._ground = ground
+        self._names = names
+        self._answers: tuple[Completion, ...] | Exception | None = None
+        self._drawn = anyio.Event()
+
+    async def draw(self) -> None:
+        prompt = prompts.first(self._ground.model.profile)
+        request = Exchange(self._ground, Stage.TEST_WRITING, self._names[0]).request(prompt)
+        try:
+            self._answers = await self._ground.model.complete(request, len(self._names))
+        except ModelError as error:
+            self._answers = error
+        finally:
+            self._drawn.set()
+
+    async def answer(self, number: int) -> Completion:
+        """The answer of one trajectory. Raises what the request raised."""
+        await self._drawn.wait()
+        if isinstance(self._answers, Exception):
+            raise self._answers
+        assert self._answers is not None  # noqa: S101 - draw sets it before the event
+        return self._answers[number]
