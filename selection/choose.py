@@ -1,0 +1,212 @@
+"""Selection: from candidates and test scripts to one patch, with reasons and a confidence.
+
+    candidates -> classes -> vote matrix -> the repository's own tests veto -> weights -> votes -> shortlist
+               -> comparison, where the votes leave it open -> ranking, winner
+
+What a comparison may do. It is asked only when the votes are not decisive, and its choice (two passes with the order
+swapped agree, and an executed script showed a difference) moves a class to the front only if the class trails the
+leader by less than `Rule.overrule` of the leader's score. The figures behind the rules are in `docs/performance.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from agent.context.gather import Context
+from agent.model.base import Model
+from agent.task import Task
+from agent.trajectory import Candidate, Recorder, ScriptId, TestScript
+from sandbox.base import UNEDITED, Limits, Sandbox
+from selection.base import Comparison, PatchClass, Regressions, Selection, VoteMatrix
+from selection.comparison import compare
+from selection.confidence import Signals, confidence
+from selection.equivalence import classes_of
+from selection.matrix import Filled, vote_matrix
+from selection.reasons import explain
+from selection.regression import regressions, vetoes
+from selection.vote import Standing, margin, standings
+from selection.weights import ballots_of, script_weights
+
+
+@dataclass(frozen=True)
+class SelectionSettings:
+    """What selection may spend."""
+
+    shortlist: int = 3
+    """Classes that go to the comparison, at most."""
+    comparison_turns: int = 4
+    """Completions of one comparison pass, at most; 0 leaves the comparison out."""
+    seed: int = 0
+    limits: Limits = field(default_factory=Limits)
+    """Of one execution of a test script."""
+    regression_seconds: float = 120.0
+    """For all runs of the repository's own tests together; 0 leaves them out."""
+    parallel: int = 2
+    """Executions at a time."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When votes decide alone, and what a comparison may overrule. Both in parts of the leader's score, 0 to 1."""
+
+    decisive: float
+    """A leader ahead by at least this much needs no comparison."""
+    overrule: float
+    """A class that trails by more than this is never moved to the front."""
+
+
+RULES: Mapping[Literal["asserts", "exit_codes"], Rule] = {
+    # A small model's judgement is weak: it is heard only where the votes are all but tied.
+    "asserts": Rule(decisive=0.3, overrule=0.1),
+    "exit_codes": Rule(decisive=0.5, overrule=0.5),
+}
+LEAST_VOTERS = 2
+"""With fewer scripts that weigh something on the leader, no margin is decisive."""
+
+
+async def choose(
+    task: Task,
+    context: Context,
+    candidates: Sequence[Candidate],
+    scripts: Sequence[TestScript],
+    sandbox: Sandbox,
+    model: Model,
+    settings: SelectionSettings,
+    recorder: Recorder,
+) -> Selection:
+    """Choose the final patch. Without candidates the selection has no winner; nothing a candidate does raises.
+
+    Raises DiskFull.
+    """
+    made = [candidate for candidate in candidates if candidate.patch.strip()]
+    if not made:
+        return _nothing("No trajectory made a patch that applies." if not candidates else "Every patch was empty.")
+    classes = await classes_of(made, context.tree, sandbox)
+    filled = await vote_matrix(scripts, classes, sandbox, settings.limits, settings.parallel, recorder)
+    alive = [c for c in classes if c.id not in filled.rejected]
+    if not alive:
+        return _nothing("No candidate's patch applies.", filled)
+    found = await _regressions(task, context, alive, sandbox, settings, recorder)
+    broken, note = vetoes(found, [c.id for c in alive])
+    vetoed = {**filled.rejected, **broken}
+
+    ballots = ballots_of(filled.matrix, frozenset(filled.rejected))
+    weights = script_weights(ballots)
+    lengths = {c.id: len(c.patch) for c in classes}
+    everyone = standings(ballots, weights, lengths)
+    ranked = [standing for standing in everyone if standing.id not in vetoed]
+    shortlist = tuple(standing.id for standing in ranked[: max(1, settings.shortlist)])
+    recorder.note("votes", {s.id: {"votes": s.votes, "alike": s.alike, "size": s.size} for s in everyone})
+
+    comparison: Comparison | None = None
+    rule = RULES[model.profile.script_style]
+    if settings.comparison_turns > 0 and not decisive(ranked, rule):
+        by_id = {c.id: c for c in classes}
+        comparison = await compare(
+            task,
+            context,
+            [by_id[c] for c in shortlist],
+            sandbox,
+            model,
+            turns=settings.comparison_turns,
+            seed=settings.seed,
+            limits=settings.limits,
+            parallel=settings.parallel,
+            recorder=recorder,
+        )
+    order = after_comparison(ranked, comparison, rule)
+    best = next(c for c in classes if c.id == order[0].id)
+    # The member whose patch ran: another one differs in comments or formatting, but nobody has seen that one run.
+    winner = next((member for member in best.members if member.patch == best.patch), best.members[0])
+    sure = confidence(_signals(best, order, found, comparison, winner, len(candidates)))
+    recorder.note("selection", {"winner": winner.id, "class": best.id, "confidence": sure})
+    return Selection(
+        winner=winner.id,
+        patch=winner.patch,
+        confidence=sure,
+        reasons=explain(best, order, found, note, comparison, vetoed, winner, len(candidates), moved=order != ranked),
+        ranking=tuple(standing.id for standing in order),
+        matrix=filled.matrix,
+        weights=_all_weights(scripts, filled.matrix, weights),
+        votes={c.id: next((s.votes for s in everyone if s.id == c.id), 0.0) for c in classes},
+        regressions=found,
+        shortlist=shortlist,
+        comparison=comparison,
+        vetoed={c.id: vetoed[c.id] for c in classes if c.id in vetoed},
+    )
+
+
+def decisive(ranked: Sequence[Standing], rule: Rule) -> bool:
+    """Whether the votes decide alone: no rival, or a leader far enough ahead on enough scripts."""
+    if len(ranked) < 2:
+        return True
+    return ranked[0].voters >= LEAST_VOTERS and margin(ranked) >= rule.decisive
+
+
+def after_comparison(ranked: Sequence[Standing], comparison: Comparison | None, rule: Rule) -> list[Standing]:
+    """The order after the comparison has spoken: its choice first, unless the votes are clearly against it."""
+    chosen = next((s for s in ranked if comparison is not None and s.id == comparison.choice), None)
+    if chosen is None or ranked[0].score - chosen.score > rule.overrule * ranked[0].score:
+        return list(ranked)
+    return [chosen, *(s for s in ranked if s.id != chosen.id)]
+
+
+async def _regressions(
+    task: Task,
+    context: Context,
+    classes: Sequence[PatchClass],
+    sandbox: Sandbox,
+    settings: SelectionSettings,
+    recorder: Recorder,
+) -> Regressions:
+    if settings.regression_seconds <= 0:
+        return Regressions("", (), (), {}, "The repository's tests were left out.")
+    return await regressions(
+        task, context.tree, classes, sandbox, settings.regression_seconds, settings.parallel, recorder
+    )
+
+
+def _signals(
+    best: PatchClass,
+    order: Sequence[Standing],
+    found: Regressions,
+    comparison: Comparison | None,
+    winner: Candidate,
+    candidates: int,
+) -> Signals:
+    return Signals(
+        votes=order[0].votes,
+        voters=order[0].voters,
+        margin=max(0.0, margin(order)),
+        share=order[0].alike / max(1, candidates),
+        own_script=winner.passes_own_script,
+        broken=bool(found.broken.get(best.id)),
+        agreed=None if comparison is None else comparison.choice == best.id,
+    )
+
+
+def _all_weights(
+    scripts: Sequence[TestScript], matrix: VoteMatrix, weights: Mapping[ScriptId, float]
+) -> dict[ScriptId, float]:
+    """A weight for every script: one that shares its source with another shares its weight; one without a row has 0."""
+    by_source = {s.source: weights[s.id] for s in matrix.scripts if s.id in weights}
+    rows = {s.id for s in matrix.scripts}
+    return {s.id: by_source.get(s.source, 0.0) if s.id in rows else 0.0 for s in scripts}
+
+
+def _nothing(reason: str, filled: Filled | None = None) -> Selection:
+    matrix = filled.matrix if filled else VoteMatrix((), (), {})
+    return Selection(
+        winner=None,
+        patch=UNEDITED,
+        confidence=0.0,
+        reasons=(reason,),
+        ranking=(),
+        matrix=matrix,
+        weights={s.id: 0.0 for s in matrix.scripts},
+        votes={c.id: 0.0 for c in matrix.classes},
+        regressions=Regressions("", (), (), {}, "There was no candidate to test."),
+        vetoed=dict(filled.rejected) if filled else {},
+    )

@@ -1,0 +1,88 @@
+"""The vote matrix: every valid test script on every class and on the unedited tree.
+
+Each cell runs in a pristine workspace and never twice: equal script sources share their runs, and what a script did
+on the unedited tree is known from the trajectory that wrote it. Only valid scripts have a row: one that was not seen
+failing before the fix says nothing about the fix (CodeMonkeys lets all scripts vote and never reads that column).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from agent.trajectory import Recorder, ScriptId, TestScript
+from sandbox.base import Limits, Sandbox
+from sandbox.errors import PatchRejected
+from sandbox.script import ScriptRun, Verdict
+from selection.base import UNEDITED_TREE, ClassId, PatchClass, VoteMatrix
+from selection.execute import execute, not_run
+
+
+@dataclass(frozen=True)
+class Filled:
+    """The matrix, and the classes whose patch the sandbox refused to apply, with its reason."""
+
+    matrix: VoteMatrix
+    rejected: Mapping[ClassId, str]
+
+
+def voters(scripts: Sequence[TestScript]) -> tuple[TestScript, ...]:
+    """The scripts with a row: valid by the trajectory's word and by the recorded run, each id once."""
+    seen: set[ScriptId] = set()
+    kept: list[TestScript] = []
+    for script in scripts:
+        if script.valid and script.on_unedited.verdict is Verdict.FAILED and script.id not in seen:
+            seen.add(script.id)
+            kept.append(script)
+    return tuple(kept)
+
+
+async def vote_matrix(
+    scripts: Sequence[TestScript],
+    classes: Sequence[PatchClass],
+    sandbox: Sandbox,
+    limits: Limits,
+    parallel: int,
+    recorder: Recorder,
+) -> Filled:
+    """Fill the matrix, `parallel` executions at a time.
+
+    A class whose patch is refused keeps its column, broken throughout, and is named in `rejected`. It stops no other.
+    Raises DiskFull.
+    """
+    rows = voters(scripts)
+    sources = list(dict.fromkeys(row.source for row in rows))
+    cells: dict[tuple[str, ClassId], ScriptRun] = {}
+    rejected: dict[ClassId, str] = {}
+    total = len(sources) * len(classes)
+    limiter = anyio.CapacityLimiter(max(1, parallel))
+
+    async def fill(source: str, patch_class: PatchClass) -> None:
+        async with limiter:
+            if patch_class.id in rejected:
+                run = not_run(rejected[patch_class.id])
+            else:
+                try:
+                    run = await execute(sandbox, source, patch_class.patch, limits)
+                except PatchRejected as error:
+                    rejected[patch_class.id] = f"its patch does not apply: {error}"
+                    run = not_run(rejected[patch_class.id])
+        cells[source, patch_class.id] = run
+        recorder.stage("matrix", len(cells), total)
+
+    recorder.stage("matrix", 0, total)
+    async with anyio.create_task_group() as group:
+        for source in sources:
+            for patch_class in classes:
+                group.start_soon(fill, source, patch_class)
+
+    table: dict[tuple[ScriptId, ClassId], ScriptRun] = {}
+    for row in rows:
+        table[row.id, UNEDITED_TREE] = row.on_unedited
+        for patch_class in classes:
+            run = cells[row.source, patch_class.id]
+            table[row.id, patch_class.id] = not_run(rejected[patch_class.id]) if patch_class.id in rejected else run
+    ordered = {c.id: rejected[c.id] for c in classes if c.id in rejected}
+    return Filled(VoteMatrix(rows, tuple(classes), table), ordered)

@@ -1,0 +1,109 @@
+"""Why the winner won, in plain sentences for the person who asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from agent.trajectory import Candidate
+from selection.base import ClassId, Comparison, PatchClass, Regressions
+from selection.vote import Standing
+
+
+def explain(
+    best: PatchClass,
+    order: Sequence[Standing],
+    found: Regressions,
+    fallback: str,
+    comparison: Comparison | None,
+    vetoed: Mapping[ClassId, str],
+    winner: Candidate,
+    candidates: int,
+    *,
+    moved: bool,
+) -> tuple[str, ...]:
+    """The reasons in order of weight. `moved`: the comparison put another class in front of the votes' leader."""
+    said = [
+        _comparison(best, comparison, moved=True) if comparison and moved else "",
+        _votes(order),
+        _agreement(best, order[0], candidates),
+        _tests(best, found, fallback),
+        _comparison(best, comparison, moved=False) if comparison and not moved else "",
+        "" if winner.passes_own_script else "It does not pass the test script it was written with.",
+        _vetoes(vetoed),
+    ]
+    return tuple(sentence for sentence in said if sentence)
+
+
+def _votes(order: Sequence[Standing]) -> str:
+    first = order[0]
+    if first.voters == 0:
+        if len(order) == 1:
+            return "It is the only class of candidates left, so no test script had to decide."
+        return "No test script told the candidates apart, so the votes decided nothing."
+    if first.voters == 1:
+        text = f"The one test script with a say in it {'passes' if first.votes > 0.5 else 'does not pass'} on it"
+    else:
+        text = f"{_percent(first.votes)} of the votes are for it, by {first.voters} test scripts of other trajectories"
+    if len(order) > 1:
+        text += f"; the next class reaches {_percent(order[1].votes)}"
+    return text + "."
+
+
+def _agreement(best: PatchClass, first: Standing, candidates: int) -> str:
+    if candidates == 1:
+        return "There was only one candidate to choose from."
+    if first.size == candidates:
+        return f"All {candidates} candidates are the same patch up to formatting and comments."
+    text = f"{_count(first.size)} of {candidates} candidates made this patch"
+    if first.alike > first.size:
+        text += f", and {_count(first.alike - first.size).lower()} more cannot be told from it by any test script"
+    return text + "."
+
+
+def _tests(best: PatchClass, found: Regressions, fallback: str) -> str:
+    if not found.command or not found.passing:
+        return found.note
+    count = len(found.passing)
+    broken = len(found.broken.get(best.id, ()))
+    if best.id not in found.broken:
+        return found.note
+    if not broken:
+        text = "It breaks none of the repository's own tests"
+        return f"{text} ({count} of them passed before)." if count > 1 else f"{text}."
+    return f"It breaks {broken} of the repository's {count} tests that passed before. {fallback}".strip()
+
+
+def _comparison(best: PatchClass, comparison: Comparison, *, moved: bool) -> str:
+    scripts = sum(len(done.rounds) for done in comparison.passes)
+    ran = f"after {scripts} executed script{'s' if scripts != 1 else ''}"
+    if comparison.choice == best.id:
+        text = f"A comparison of the best candidates chose it twice, with their order swapped, {ran}"
+        return text + (", which decided against a narrow lead in votes." if moved else ".")
+    if comparison.choice is not None:
+        return "A comparison preferred another candidate, but the votes are too clear for that to count."
+    choices = {done.choice for done in comparison.passes}
+    if choices == {None}:
+        return f"A comparison of the best candidates found nothing to choose by ({ran}), so the votes decide."
+    return f"A comparison of the best candidates did not agree with itself when their order was swapped ({ran})."
+
+
+def _vetoes(vetoed: Mapping[ClassId, str]) -> str:
+    if not vetoed:
+        return ""
+    if len(vetoed) == 1:
+        name, reason = next(iter(vetoed.items()))
+        return f"Class {name} was ruled out: {reason}."
+    return (
+        f"{len(vetoed)} other classes were ruled out, because "
+        + "; ".join(f"{name}: {reason}" for name, reason in list(vetoed.items())[:3])
+        + "."
+    )
+
+
+def _percent(value: float) -> str:
+    return f"{round(100 * value)} %"
+
+
+def _count(number: int) -> str:
+    words = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine", "Ten")
+    return words[number] if number < len(words) else str(number)

@@ -1,0 +1,189 @@
+"""Regressions: which of the repository's own tests that passed before does each class break?
+
+The tests run twice on the unedited tree; those that passed both times are the baseline, those that did not agree with
+themselves are flaky and say nothing. Before a class is tested, every test file of the base commit that its patch
+touches is put back, so that a patch cannot pass by editing the tests (42 of 61 leaderboard systems edited some).
+A class that breaks a baseline test is vetoed, unless all do: then those that break the fewest stay, since a test that
+every fix breaks is more likely a test of the bug (Agentless 1.5 falls back the same way).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+import anyio
+from unidiff.errors import UnidiffParseError
+from unidiff.patch import PatchSet
+
+from agent.task import Task
+from agent.trajectory import Recorder
+from sandbox.base import UNEDITED, Patch, RepoPath, Sandbox, Tree
+from sandbox.errors import PatchRejected, SandboxLost, SandboxTimeout, WorkspaceError
+from selection.base import ClassId, PatchClass, Regressions
+from selection.execute import retried
+from selection.repository_tests import TestCommand, TestRun, find_command, is_test_file, narrowed, run_tests
+
+NO_END = "the tests did not end"
+"""Stands among the broken tests for a run that never ended where the unedited tree's did."""
+
+_STEERING = frozenset({"conftest.py", "pytest.ini", ".pytest.ini", "sitecustomize.py", "usercustomize.py"})
+"""Files that steer a test run without being a test: a lone conftest.py has been graded as a solved issue."""
+
+
+async def regressions(
+    task: Task,
+    tree: Tree,
+    classes: Sequence[PatchClass],
+    sandbox: Sandbox,
+    seconds: float,
+    parallel: int,
+    recorder: Recorder,
+) -> Regressions:
+    """Run the repository's tests on the unedited tree twice and on each class once, within about `seconds` in all.
+
+    Where the whole suite does not fit, only test files that name a touched module run. Nothing to run, or a sandbox
+    that stays lost, gives an empty record whose note says why.
+    """
+    touched = {c.id: touched_files(c.patch) for c in classes}
+    try:
+        return await _measured(task, tree, classes, touched, sandbox, seconds, parallel, recorder)
+    except (SandboxLost, SandboxTimeout) as error:
+        return Regressions("", (), (), {}, f"The repository's tests could not be run: the sandbox was lost ({error}).")
+
+
+async def _measured(
+    task: Task,
+    tree: Tree,
+    classes: Sequence[PatchClass],
+    touched: Mapping[ClassId, tuple[RepoPath, ...]],
+    sandbox: Sandbox,
+    seconds: float,
+    parallel: int,
+    recorder: Recorder,
+) -> Regressions:
+    async with sandbox.workspace() as workspace:
+        command = await find_command(task, tree, sandbox, workspace)
+    if isinstance(command, str):
+        return Regressions("", (), (), {}, command)
+    # Two runs of the unedited tree and one of each class share the budget, `parallel` at a time.
+    share = max(5.0, seconds * max(1, parallel) / (2 + len(classes)))
+    notes: list[str] = []
+    recorder.stage("regression", 0, 2 + len(classes))
+    first = await _run(command, sandbox, UNEDITED, {}, share)
+    if first.passed is None:
+        files = relevant_tests(tree, [path for paths in touched.values() for path in paths])
+        fewer = narrowed(command, files)
+        if fewer is None:
+            return Regressions(command.shown, (), (), {}, f"The tests take longer than {share:.0f} s: not used.")
+        notes.append(
+            f"The whole suite takes longer than {share:.0f} s: only {len(files)} files that look relevant ran."
+        )
+        command, first = fewer, await _run(fewer, sandbox, UNEDITED, {}, share)
+    recorder.stage("regression", 1, 2 + len(classes))
+    if first.passed is None:
+        return Regressions(command.shown, (), (), {}, " ".join([*notes, "They too did not end in time: not used."]))
+    second = await _run(command, sandbox, UNEDITED, {}, share)
+    recorder.stage("regression", 2, 2 + len(classes))
+    again: Mapping[str, bool] = second.passed or {}
+    passing = tuple(sorted(name for name, ok in first.passed.items() if ok and again.get(name, False)))
+    flaky = tuple(sorted(name for name in {*first.passed, *again} if first.passed.get(name) != again.get(name)))
+    if not passing:
+        notes.append("No test passed twice on the unedited tree.")
+        return Regressions(command.shown, (), flaky, {}, " ".join(notes))
+
+    broken: dict[ClassId, tuple[str, ...]] = {}
+    limiter = anyio.CapacityLimiter(max(1, parallel))
+
+    async def measure(patch_class: PatchClass) -> None:
+        originals = {
+            path: tree[path]
+            for path in touched[patch_class.id]
+            if path in tree and (is_test_file(path) or PurePosixPath(path).name in _STEERING)
+        }
+        async with limiter:
+            try:
+                # Three times the baseline, and a start-up's worth: a slow neighbour is no regression.
+                run = await _run(command, sandbox, patch_class.patch, originals, 3 * first.seconds + 10)
+            except PatchRejected:
+                return  # the matrix has said so already
+        outcome = run.passed
+        broken[patch_class.id] = (
+            (NO_END,) if outcome is None else tuple(name for name in passing if not outcome.get(name, False))
+        )
+        recorder.stage("regression", 2 + len(broken), 2 + len(classes))
+
+    async with anyio.create_task_group() as group:
+        for patch_class in classes:
+            group.start_soon(measure, patch_class)
+    for patch_class in classes:
+        steering = sorted(p for p in touched[patch_class.id] if PurePosixPath(p).name in _STEERING and p not in tree)
+        if steering:
+            notes.append(f"Class {patch_class.id} adds {', '.join(steering)}, which can steer a test run.")
+    ordered = {c.id: broken[c.id] for c in classes if c.id in broken}
+    return Regressions(command.shown, passing, flaky, ordered, " ".join(notes))
+
+
+async def _run(
+    command: TestCommand, sandbox: Sandbox, patch: Patch, restore: Mapping[RepoPath, bytes], seconds: float
+) -> TestRun:
+    async def once() -> TestRun:
+        async with sandbox.workspace(patch) as workspace:
+            for path, content in restore.items():
+                try:
+                    await workspace.write(path, content)
+                except WorkspaceError:
+                    # The patch made something else of the path (a folder, a link): its tests fail, as they should.
+                    continue
+            return await run_tests(command, workspace, seconds)
+
+    return await retried(once)
+
+
+def vetoes(found: Regressions, classes: Sequence[ClassId]) -> tuple[dict[ClassId, str], str]:
+    """The classes that their regressions rule out, with the reason, and a note when the veto had to fall back."""
+    counts = {c: len(found.broken.get(c, ())) for c in classes}
+    least = min(counts.values(), default=0)
+    out = {c: _reason(found.broken[c]) for c in classes if counts[c] > least}
+    note = ""
+    if least > 0:
+        note = f"Every candidate breaks tests that passed before; those that break the fewest ({least}) stay."
+    return out, note
+
+
+def _reason(broken: tuple[str, ...]) -> str:
+    if broken == (NO_END,):
+        return "the repository's tests do not end with it"
+    more = f" and {len(broken) - 2} more" if len(broken) > 2 else ""
+    return f"it breaks {len(broken)} of the tests that passed before: {', '.join(broken[:2])}{more}"
+
+
+def touched_files(patch: Patch) -> tuple[RepoPath, ...]:
+    """The paths that a patch changes, adds or removes; () where it cannot be read."""
+    try:
+        files = PatchSet(patch)
+    except UnidiffParseError:
+        return ()
+    return tuple(RepoPath(file.path) for file in files)
+
+
+def relevant_tests(tree: Tree, touched: Sequence[RepoPath]) -> tuple[RepoPath, ...]:
+    """Test files that name a touched module, in their text or in their own name."""
+    words = sorted({_module_word(path) for path in touched if path.endswith(".py")} - {""})
+    if not words:
+        return ()
+    pattern = re.compile(rb"\b(" + b"|".join(re.escape(word.encode()) for word in words) + rb")\b")
+    return tuple(
+        path
+        for path in sorted(tree)
+        if path.endswith(".py")
+        and is_test_file(path)
+        and PurePosixPath(path).name not in ("conftest.py", "__init__.py")
+        and (pattern.search(tree[path]) or any(word in PurePosixPath(path).stem for word in words))
+    )
+
+
+def _module_word(path: str) -> str:
+    parts = PurePosixPath(path)
+    return parts.parent.name if parts.stem == "__init__" else parts.stem

@@ -1,0 +1,82 @@
+"""The vote: how the classes stand after all test scripts have spoken.
+
+Two things make a class likely right: the weighted share of scripts that pass it, and how many candidates behave like
+it, that is, got the same verdict from every script. Their product ranks, the "dual agreement" of CodeT
+(arXiv 2207.10397). A script has no vote on its own author's class, so shares are over different electorates; they are
+not shrunk towards a mean, which cost 0.02 to 0.05 of the gap (tuning, authors assigned at random).
+
+Measured with `benchmarks/selection.py` on the tuning half of the recorded pool, see `docs/performance.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from agent.trajectory import ScriptId
+from selection.base import ClassId
+from selection.weights import Ballots
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a class stands."""
+
+    id: ClassId
+    votes: float
+    """Weighted share, 0 to 1, of the scripts with a vote on this class that pass it.
+
+    Where none has one, the mean over the other classes; where no script weighs anything, over all votes.
+    """
+    voters: int
+    """Scripts that weigh something and have a vote on this class."""
+    alike: int
+    """Candidates in the classes that no script can tell from this one, itself included."""
+    size: int
+
+    @property
+    def score(self) -> float:
+        """Dual agreement. Rounded, so that the order of summing cannot decide a tie."""
+        return round(self.votes * self.alike, 9)
+
+
+def standings(
+    ballots: Ballots, weights: Mapping[ScriptId, float], diff_lengths: Mapping[ClassId, int]
+) -> tuple[Standing, ...]:
+    """All classes, best first: by score, then candidates alike, class size, smaller diff, and the classes' order.
+
+    Raises VotesIncomplete.
+    """
+    alike = _alike(ballots)
+    shares = {c: _share(ballots, weights, c) for c in ballots.sizes}
+    known = [share for share, voters in shares.values() if voters] or _plain_shares(ballots)
+    middle = sum(known) / len(known) if known else 0.0
+    rows = [
+        # A class on which nobody but its authors could vote is neither praised nor blamed.
+        Standing(c, share if voters else middle, voters, alike[c], ballots.sizes[c])
+        for c, (share, voters) in shares.items()
+    ]
+    return tuple(sorted(rows, key=lambda s: (-s.score, -s.alike, -s.size, diff_lengths.get(s.id, 0))))
+
+
+def margin(ranked: Sequence[Standing]) -> float:
+    """How far the leader is ahead, 0 to 1: the part of its score that the next class lacks. 1 without a rival."""
+    if len(ranked) < 2:
+        return 1.0
+    first, second = ranked[0].score, ranked[1].score
+    return (first - second) / first if first > 0 else 0.0
+
+
+def _share(ballots: Ballots, weights: Mapping[ScriptId, float], c: ClassId) -> tuple[float, int]:
+    voting = [s for s in ballots.verdicts if weights.get(s, 0.0) > 0 and c in ballots.electorate(s)]
+    total = sum(weights[s] for s in voting)
+    return (sum(weights[s] for s in voting if ballots.passes(s, c)) / total if total else 0.0), len(voting)
+
+
+def _plain_shares(ballots: Ballots) -> list[float]:
+    return [float(ballots.passes(s, c)) for s in ballots.verdicts for c in ballots.electorate(s)]
+
+
+def _alike(ballots: Ballots) -> dict[ClassId, int]:
+    profile = {c: tuple(verdict[c] for verdict in ballots.verdicts.values()) for c in ballots.sizes}
+    return {c: sum(n for d, n in ballots.sizes.items() if profile[d] == profile[c]) for c in ballots.sizes}
