@@ -1,0 +1,24 @@
+"""Times of day and durations as people type them, in minutes."""
+
+
+def parse_time(text):
+    """Minutes after midnight of a time such as "18:30"; "24:00" is the end of the day."""
+    hours, _, minutes = text.strip().partition(":")
+    total = int(hours) * 60 + int(minutes or 0)
+    if not 0 <= total <= 24 * 60:
+        raise ValueError(f"no time of day: {text!r}")
+    return total
+
+
+def parse_duration(text):
+    """Minutes of a duration such as "45m", "1h30m" or "2h"."""
+    text = text.strip().lower()
+    if "h" not in text:
+        return int(text.rstrip("m"))
+    hours, minutes = text.split("h")
+    return int(hours) * 60 + int(minutes.rstrip("m"))
+
+
+def format_time(minutes):
+    """A time of day such as "18:30"."""
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
