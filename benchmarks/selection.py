@@ -132,7 +132,7 @@ def signals(drawn: Draw, ranked: Sequence[Any]) -> Signals:
         votes=best.votes,
         voters=best.voters,
         margin=margin(ranked),
-        share=best.alike / drawn.candidates,
+        share=best.alike / (drawn.candidates + 1),
         own_script=True,  # a recorded pool knows no authors
         broken=False,
         agreed=None,

@@ -5,7 +5,7 @@
 
 What a comparison may do. It is asked only when the votes are not decisive, and its choice (two passes with the order
 swapped agree, and an executed script showed a difference) moves a class to the front only if the class trails the
-leader by less than `Rule.overrule` of the leader's score. The figures behind the rules are in `docs/performance.md`.
+leader by at most `Rule.overrule` of the leader's score: a clear vote stands.
 """
 
 from __future__ import annotations
@@ -49,21 +49,25 @@ class SelectionSettings:
 
 @dataclass(frozen=True)
 class Rule:
-    """When votes decide alone, and what a comparison may overrule. Both in parts of the leader's score, 0 to 1."""
+    """When the votes decide alone, and what a comparison may overrule."""
 
     decisive: float
-    """A leader ahead by at least this much needs no comparison."""
+    """A leader ahead of the best class unlike it by this part of its score needs no comparison."""
     overrule: float
-    """A class that trails by more than this is never moved to the front."""
+    """A class that trails the leader by more than this part of its score is never moved to the front."""
+    twins: bool
+    """Whether classes that no script can tell from the leader are a question worth a comparison."""
 
 
 RULES: Mapping[Literal["asserts", "exit_codes"], Rule] = {
-    # A small model's judgement is weak: it is heard only where the votes are all but tied.
-    "asserts": Rule(decisive=0.3, overrule=0.1),
-    "exit_codes": Rule(decisive=0.5, overrule=0.5),
+    # A small model's judgement is weak, and where votes speak they are right: on the recorded pool 96 % of leaders with
+    # most votes and a margin of 0.25, and 98 % of those whose only rivals are twins. What is lost, is lost where every
+    # script rejects every class: there a comparison can add something and overrule no vote, because none was cast.
+    "asserts": Rule(decisive=0.25, overrule=0.0, twins=False),
+    # A strong model's selection trajectory added 4.4 points to the votes of CodeMonkeys (reference: figure 6), and
+    # with strong models most votes tie (Kozuchi: 61 % of issues).
+    "exit_codes": Rule(decisive=0.5, overrule=0.5, twins=True),
 }
-LEAST_VOTERS = 2
-"""With fewer scripts that weigh something on the leader, no margin is decisive."""
 
 
 async def choose(
@@ -139,10 +143,12 @@ async def choose(
 
 
 def decisive(ranked: Sequence[Standing], rule: Rule) -> bool:
-    """Whether the votes decide alone: no rival, or a leader far enough ahead on enough scripts."""
+    """Whether the votes decide alone: no rival, or a leader that most votes are for and that is far enough ahead."""
     if len(ranked) < 2:
         return True
-    return ranked[0].voters >= LEAST_VOTERS and margin(ranked) >= rule.decisive
+    if ranked[0].votes <= 0.5 or (rule.twins and ranked[1].twin == ranked[0].twin):
+        return False
+    return margin(ranked) >= rule.decisive
 
 
 def after_comparison(ranked: Sequence[Standing], comparison: Comparison | None, rule: Rule) -> list[Standing]:
@@ -179,8 +185,8 @@ def _signals(
     return Signals(
         votes=order[0].votes,
         voters=order[0].voters,
-        margin=max(0.0, margin(order)),
-        share=order[0].alike / max(1, candidates),
+        margin=margin(order),
+        share=order[0].alike / (candidates + 1),
         own_script=winner.passes_own_script,
         broken=bool(found.broken.get(best.id)),
         agreed=None if comparison is None else comparison.choice == best.id,

@@ -1,4 +1,12 @@
-"""How sure the selection is, from 0 to 1."""
+"""How sure the selection is, from 0 to 1.
+
+A logistic model of the votes, fitted on the tuning half of the recorded pool (small bugs, a 1.5B model, 4 to 16
+candidates and as many scripts, author i of candidate i and script i). Cross-validated over tasks its Brier score is
+0.10; of the choices it gave 0.9 or more, 96 % were right, of those below 0.4, 23 %; `benchmarks/selection.py` prints
+the calibration. Real repositories are harder than these bugs, so read it as an upper bound until a pool of such tasks
+replaces the fit. The corrections below it are not measured: they lower the confidence where something speaks against
+the winner.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +25,7 @@ class Signals:
     margin: float
     """The part of its score that the next class lacks, 0 to 1."""
     share: float
-    """Share of all candidates that behave alike."""
+    """Candidates that behave like it, divided by one more than all: a single candidate agrees with nobody."""
     own_script: bool
     broken: bool
     """It breaks tests of the repository (as all others do)."""
@@ -26,14 +34,14 @@ class Signals:
 
 
 def confidence(signals: Signals) -> float:
-    """An estimate of the probability that the winner is right; see the module for where its numbers come from."""
-    z = -2.0 + 2.0 * signals.votes + 1.0 * signals.margin + 1.5 * signals.share
-    if signals.voters == 0:
-        z -= 0.7
+    """An estimate of the probability that the winner is right."""
+    z = -0.9 + 2.4 * signals.votes + 2.0 * signals.share
+    z += 0.9 * signals.margin if signals.voters else -0.9
     if not signals.own_script:
         z -= 0.5
     if signals.broken:
         z -= 1.0
     if signals.agreed is not None:
+        # A comparison is held only where the votes leave it open. Agreement with itself is some evidence.
         z += 0.3 if signals.agreed else -0.3
     return round(1 / (1 + math.exp(-z)), 3)

@@ -27,7 +27,8 @@ class Standing:
     votes: float
     """Weighted share, 0 to 1, of the scripts with a vote on this class that pass it.
 
-    Where none has one, the mean over the other classes; where no script weighs anything, over all votes.
+    Where none has one, the mean over the other classes; where no script weighs anything, over all votes by others
+    than the authors; 0.5 where there are none of those either.
     """
     voters: int
     """Scripts that weigh something and have a vote on this class."""
@@ -53,8 +54,8 @@ def standings(
     twins = _twins(ballots)
     alike = {c: sum(n for d, n in ballots.sizes.items() if twins[d] == twins[c]) for c in ballots.sizes}
     shares = {c: _share(ballots, weights, c) for c in ballots.sizes}
-    known = [share for share, voters in shares.values() if voters] or _plain_shares(ballots)
-    middle = sum(known) / len(known) if known else 0.0
+    known = [share for share, voters in shares.values() if voters] or _plain_votes(ballots) or [0.5]
+    middle = sum(known) / len(known)
     rows = [
         # A class on which nobody but its authors could vote is neither praised nor blamed.
         Standing(c, share if voters else middle, voters, alike[c], twins[c], ballots.sizes[c])
@@ -82,8 +83,14 @@ def _share(ballots: Ballots, weights: Mapping[ScriptId, float], c: ClassId) -> t
     return (sum(weights[s] for s in voting if ballots.passes(s, c)) / total if total else 0.0), len(voting)
 
 
-def _plain_shares(ballots: Ballots) -> list[float]:
-    return [float(ballots.passes(s, c)) for s in ballots.verdicts for c in ballots.electorate(s)]
+def _plain_votes(ballots: Ballots) -> list[float]:
+    nobody: frozenset[ClassId] = frozenset()
+    return [
+        float(ballots.passes(s, c))
+        for s in ballots.verdicts
+        for c in ballots.sizes
+        if c not in ballots.barred.get(s, nobody)
+    ]
 
 
 def _twins(ballots: Ballots) -> dict[ClassId, ClassId]:
