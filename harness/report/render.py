@@ -1,0 +1,72 @@
+"""Renders a result as one HTML file that needs nothing else, and runs and loads nothing else.
+
+Model text is hostile: every value is escaped by Jinja's autoescape, and should that ever fail, the page's content
+security policy allows no script, style, image, frame, form or connection but the two inline blocks it names by digest.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from harness.report.matrix_svg import BAR
+from harness.report.text import seconds
+from harness.report.view import make_view
+from harness.result import Result, TurnRecord
+
+
+def render(result: Result, turns: Sequence[TurnRecord]) -> str:
+    """The report of one run: a whole HTML document, to be written as UTF-8.
+
+    `turns` in any order; they are grouped by trajectory. Equal arguments give equal text.
+    """
+    css, script = _asset("report.css"), _asset("report.js")
+    view = make_view(result, turns)
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            view=view,
+            result=result,
+            picture=view.picture,
+            bar_room=BAR,
+            css=Markup(css),  # noqa: S704 - our own file, not a stranger's text
+            script=Markup(script),  # noqa: S704
+            policy=_policy(css, script),
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("harness.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["seconds"] = seconds
+    return environment
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("harness.report").joinpath("templates", name).read_text("utf-8").strip()
+
+
+def _policy(css: str, script: str) -> str:
+    return (
+        f"default-src 'none'; style-src {_digest(css)}; script-src {_digest(script)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,95 @@
+"""What a run used, stage by stage, and what is needed to repeat it."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+
+from harness.report.text import clean, count, money, percent, seconds
+from harness.result import Result
+
+STAGES = ("survey", "ranking", "context", "test_writing", "editing", "selection", "comparison")
+"""The order in which stages are shown; others follow as they come."""
+
+
+@dataclass(frozen=True)
+class StageView:
+    """A row of the usage table. Absent figures are empty."""
+
+    name: str
+    calls: str
+    prompt: str
+    cached: str
+    completion: str
+    model_seconds: str
+    money: str
+    wall: str
+    bar: float
+    """Per cent of the longest stage."""
+
+
+def stages(result: Result) -> tuple[StageView, ...]:
+    """The rows of the usage table, in the order of the stages."""
+    return tuple(_stage(result, name) for name in _stage_names(result))
+
+
+def total(result: Result) -> StageView | None:
+    """The table's last row."""
+    return _stage(result, "total") if "total" in result.usage else None
+
+
+def _stage_names(result: Result) -> list[str]:
+    known = [name for name in STAGES if name in result.usage or name in result.stage_seconds]
+    others = [*result.usage, *result.stage_seconds]
+    return list(dict.fromkeys([*known, *(name for name in others if name != "total")]))
+
+
+def _stage(result: Result, name: str) -> StageView:
+    usage = result.usage.get(name)
+    wall = result.wall_seconds if name == "total" else result.stage_seconds.get(name)
+    longest = max(result.stage_seconds.values(), default=0.0)
+    return StageView(
+        name=name.replace("_", " "),
+        calls=count(usage.calls) if usage else "",
+        prompt=count(usage.prompt_tokens) if usage else "",
+        cached=share(usage.cached_tokens, usage.prompt_tokens) if usage else "",
+        completion=count(usage.completion_tokens) if usage else "",
+        model_seconds=seconds(usage.model_seconds) if usage else "",
+        money=money(usage.money) if usage else "",
+        wall=seconds(wall) if wall is not None else "",
+        bar=round(100 * wall / longest, 1) if wall and longest else 0.0,
+    )
+
+
+def share(part: int, whole: int) -> str:
+    """A part as per cent of the whole; `none` of nothing."""
+    return percent(part / whole) if whole else "none"
+
+
+def command(result: Result) -> str:
+    """The command line that repeats the run, from what differs between runs."""
+    settings = result.manifest.settings
+    words = ["bestpatch", "solve", "REPO", "--base", result.task.base_commit[:12], "--issue", "issue.md"]
+    words += ["--model", result.manifest.model, "--seed", str(result.manifest.seed)]
+    for key, flag in (("candidates", "--candidates"), ("edit_turns", "--turns")):
+        if key in settings:
+            words += [flag, str(settings[key])]
+    return clean(shlex.join(words), 2_000)
+
+
+def manifest_rows(result: Result) -> tuple[tuple[str, str], ...]:
+    """The manifest for reading."""
+    manifest = result.manifest
+    return (
+        ("task", result.task.id),
+        ("base commit", result.task.base_commit),
+        ("bestpatch", manifest.bestpatch),
+        ("started", manifest.started),
+        ("seed", str(manifest.seed)),
+        ("model", manifest.model),
+        ("model profile", manifest.profile),
+        ("image digest", manifest.image_digest),
+        ("prompts digest", manifest.prompts_digest),
+        ("Python", manifest.python),
+        ("platform", manifest.platform),
+    )
