@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 
 import anyio
 
@@ -24,7 +25,7 @@ from sandbox.base import UNEDITED, Limits, Patch, Sandbox, digest_of
 from sandbox.errors import PatchRejected
 from sandbox.script import ScriptRun
 from selection.base import UNEDITED_TREE, ClassId, Comparison, ComparisonPass, ComparisonRound, PatchClass
-from selection.execute import execute, not_run
+from selection.execute import execute, not_run, side_by_side
 from selection.prompts.comparison import LETTERS, observed, opening, plain_diff, unreadable
 
 _CHOICE = re.compile(r"^\W*CHOICE\W+(?:candidate\s+)?([A-Z])\b", re.IGNORECASE | re.MULTILINE)
@@ -54,9 +55,7 @@ async def compare(
         trajectory = _Pass(task, context, order, sandbox, model, number, seed, limits, limiter, symbols, recorder)
         passes[number] = await trajectory.run(turns)
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(one, 0, first)
-        group.start_soon(one, 1, first[::-1])
+    await side_by_side([partial(one, 0, first), partial(one, 1, first[::-1])])
     choices = {done.choice for done in passes.values()}
     agreed = choices.pop() if len(choices) == 1 else None
     recorder.note("comparison", {"choices": [passes[0].choice, passes[1].choice], "agreed": agreed})
@@ -172,9 +171,7 @@ class _Pass:
                     runs[column] = not_run(f"not run: the patch does not apply ({error})")
 
         columns = {UNEDITED_TREE: UNEDITED, **{c.id: c.patch for c in self._classes.values()}}
-        async with anyio.create_task_group() as group:
-            for column, patch in columns.items():
-                group.start_soon(one, column, patch)
+        await side_by_side(partial(one, column, patch) for column, patch in columns.items())
         ordered = {column: runs[column] for column in columns}
         self._rounds.append(ComparisonRound(source, ordered))
         return ordered

@@ -7,7 +7,7 @@ daemon is "typed, retried with back-off up to k, no duplicate containers").
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 import anyio
@@ -33,6 +33,24 @@ async def retried(operation: Callable[[], Awaitable[T]]) -> T:
         except (SandboxLost, SandboxTimeout):
             await anyio.sleep(pause)
     return await operation()
+
+
+async def side_by_side(jobs: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Run all jobs at once. The first exception cancels the others and is raised itself, not in a group."""
+    failed: list[Exception] = []
+
+    async def one(job: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await job()
+        except Exception as error:
+            failed.append(error)
+            group.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        for job in jobs:
+            group.start_soon(one, job)
+    if failed:
+        raise failed[0]
 
 
 async def execute(sandbox: Sandbox, source: str, patch: Patch, limits: Limits) -> ScriptRun:

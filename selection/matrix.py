@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 
@@ -17,7 +18,7 @@ from sandbox.base import Limits, Sandbox
 from sandbox.errors import PatchRejected
 from sandbox.script import ScriptRun, Verdict
 from selection.base import UNEDITED_TREE, ClassId, PatchClass, VoteMatrix
-from selection.execute import execute, not_run
+from selection.execute import execute, not_run, side_by_side
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,7 @@ async def vote_matrix(
         recorder.stage("matrix", len(cells), total)
 
     recorder.stage("matrix", 0, total)
-    async with anyio.create_task_group() as group:
-        for source in sources:
-            for patch_class in classes:
-                group.start_soon(fill, source, patch_class)
+    await side_by_side(partial(fill, source, patch_class) for source in sources for patch_class in classes)
 
     table: dict[tuple[ScriptId, ClassId], ScriptRun] = {}
     for row in rows:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import PurePosixPath
 
 import anyio
@@ -22,7 +23,7 @@ from agent.trajectory import Recorder
 from sandbox.base import UNEDITED, Patch, RepoPath, Sandbox, Tree
 from sandbox.errors import PatchRejected, SandboxLost, SandboxTimeout, WorkspaceError
 from selection.base import ClassId, PatchClass, Regressions
-from selection.execute import retried
+from selection.execute import retried, side_by_side
 from selection.repository_tests import TestCommand, TestRun, find_command, is_test_file, narrowed, run_tests
 
 NO_END = "the tests did not end"
@@ -114,9 +115,7 @@ async def _measured(
         )
         recorder.stage("regression", 2 + len(broken), 2 + len(classes))
 
-    async with anyio.create_task_group() as group:
-        for patch_class in classes:
-            group.start_soon(measure, patch_class)
+    await side_by_side(partial(measure, patch_class) for patch_class in classes)
     for patch_class in classes:
         steering = sorted(p for p in touched[patch_class.id] if PurePosixPath(p).name in _STEERING and p not in tree)
         if steering:

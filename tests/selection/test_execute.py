@@ -1,9 +1,10 @@
+import anyio
 import pytest
 
 from sandbox.base import UNEDITED, Limits
 from sandbox.errors import DiskFull, PatchRejected, SandboxLost, SandboxTimeout
 from sandbox.script import Verdict
-from selection.execute import execute, retried
+from selection.execute import execute, retried, side_by_side
 from tests.selection.fakes import BAD, FakeSandbox, patch_to
 
 
@@ -44,3 +45,18 @@ async def test_retried_raises_what_the_last_try_raised(fake: FakeSandbox) -> Non
 
     with pytest.raises(SandboxLost, match="4"):
         await retried(lost)
+
+
+async def test_side_by_side_raises_the_first_failure_itself_and_cancels_the_rest() -> None:
+    ended: list[str] = []
+
+    async def waits() -> None:
+        await anyio.sleep(60)
+        ended.append("waited")
+
+    async def fails() -> None:
+        raise DiskFull("full")
+
+    with pytest.raises(DiskFull, match="full"):
+        await side_by_side([waits, fails])
+    assert ended == []

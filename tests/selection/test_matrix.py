@@ -1,5 +1,7 @@
+import pytest
+
 from sandbox.base import Limits
-from sandbox.errors import SandboxLost
+from sandbox.errors import DiskFull, SandboxLost
 from sandbox.script import Verdict
 from selection.base import UNEDITED_TREE, ClassId
 from selection.matrix import Filled, vote_matrix, voters
@@ -77,3 +79,9 @@ def test_voters_are_the_scripts_that_code_has_seen_fail() -> None:
         make_script("seen", "assert x"),
     ]
     assert [script.id for script in voters(scripts)] == ["script-seen"]
+
+
+async def test_a_full_disk_is_raised_as_itself(fake: FakeSandbox) -> None:
+    fake.stumbles = [DiskFull("full")]
+    with pytest.raises(DiskFull):
+        await filled(fake, [make_script("a", "assert x")], [patch_class("c1", patch_to(1))])
