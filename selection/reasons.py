@@ -22,8 +22,9 @@ def explain(
     moved: bool,
 ) -> tuple[str, ...]:
     """The reasons in order of weight. `moved`: the comparison put another class in front of the votes' leader."""
+    tied = moved and all(order[0].score >= other.score for other in order)
     said = [
-        _comparison(best, comparison, moved=True) if comparison and moved else "",
+        _comparison(best, comparison, moved=True, tied=tied) if comparison and moved else "",
         _votes(order),
         _agreement(best, order[0], candidates),
         _tests(best, found, fallback),
@@ -73,12 +74,14 @@ def _tests(best: PatchClass, found: Regressions, fallback: str) -> str:
     return f"It breaks {broken} of the repository's {count} tests that passed before. {fallback}".strip()
 
 
-def _comparison(best: PatchClass, comparison: Comparison, *, moved: bool) -> str:
+def _comparison(best: PatchClass, comparison: Comparison, *, moved: bool, tied: bool = False) -> str:
     scripts = sum(len(done.rounds) for done in comparison.passes)
     ran = f"after {scripts} executed script{'s' if scripts != 1 else ''}"
     if comparison.choice == best.id:
         text = f"A comparison of the best candidates chose it twice, with their order swapped, {ran}"
-        return text + (", which decided against a narrow lead in votes." if moved else ".")
+        if not moved:
+            return f"{text}."
+        return text + (", where the votes left it open." if tied else ", against a narrow lead in votes.")
     if comparison.choice is not None:
         return "A comparison preferred another candidate, but the votes are too clear for that to count."
     choices = {done.choice for done in comparison.passes}

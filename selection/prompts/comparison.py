@@ -58,9 +58,9 @@ def observed(
 ) -> str:
     """Tells what a script did on the unedited tree and with each candidate (letter -> run), and asks on."""
     parts = [_one("unedited", "The unedited repository", unedited)]
-    groups: dict[tuple[str, str], list[str]] = {}
+    groups: dict[tuple[str, int | None, str], list[str]] = {}
     for letter, run in runs.items():
-        groups.setdefault((run.verdict, run.execution.output), []).append(letter)
+        groups.setdefault((run.verdict, run.execution.exit_code, run.execution.output), []).append(letter)
     for letters in groups.values():
         who = f"Candidate {letters[0]}" if len(letters) == 1 else f"Candidates {' and '.join(letters)}, all the same"
         parts.append(_one(f"output-{'-'.join(letters)}", who, runs[letters[0]]))

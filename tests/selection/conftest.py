@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from sandbox.base import Limits, Patch
+from agent.trajectory import Candidate
+from sandbox.base import Limits, Patch, Sandbox, Tree
 from sandbox.script import ScriptRun
+from selection.base import ClassId, PatchClass
 from tests.selection.fakes import FakeSandbox
 
 
@@ -19,3 +23,19 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeSandbox:
     monkeypatch.setattr("selection.execute.run_script", run_script)
     monkeypatch.setattr("selection.execute.PAUSES", (0.0, 0.0, 0.0))
     return FakeSandbox()
+
+
+@pytest.fixture
+def classes_by_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal texts are one class: how patches are normalised is tested with `equivalence`."""
+
+    async def classes_of(candidates: Sequence[Candidate], tree: Tree, sandbox: Sandbox) -> tuple[PatchClass, ...]:
+        groups: dict[str, list[Candidate]] = {}
+        for one in candidates:
+            groups.setdefault(one.patch, []).append(one)
+        return tuple(
+            PatchClass(ClassId(f"c{number}"), members[0].patch, tuple(members))
+            for number, members in enumerate(groups.values(), 1)
+        )
+
+    monkeypatch.setattr("selection.choose.classes_of", classes_of)

@@ -1,0 +1,89 @@
+from agent.trajectory import Candidate
+from selection.base import ClassId, Comparison, ComparisonPass, ComparisonRound, Regressions
+from selection.reasons import explain
+from selection.vote import Standing
+from tests.selection.fakes import candidate, patch_class, patch_to
+
+NO_TESTS = Regressions("", (), (), {}, "The repository has no tests that could be found.")
+BEST = patch_class("c1", patch_to(1), members=2)
+
+
+def standing(name: str, votes: float, voters: int = 3, alike: int = 2, size: int = 2) -> Standing:
+    return Standing(ClassId(name), votes, voters, alike, ClassId(name), size)
+
+
+def held(first: str | None, second: str | None, rounds: int = 1) -> Comparison:
+    made = tuple(ComparisonRound("print(1)", {}) for _ in range(rounds))
+    passes = tuple(ComparisonPass((), made, ClassId(choice) if choice else None, "") for choice in (first, second))
+    return Comparison(passes, ClassId(first) if first and first == second else None)
+
+
+def said(
+    *order: Standing,
+    found: Regressions = NO_TESTS,
+    fallback: str = "",
+    comparison: Comparison | None = None,
+    vetoed: dict[ClassId, str] | None = None,
+    winner: Candidate | None = None,
+    candidates: int = 4,
+    moved: bool = False,
+) -> tuple[str, ...]:
+    made = winner or candidate("0", patch_to(1))
+    return explain(BEST, order, found, fallback, comparison, vetoed or {}, made, candidates, moved=moved)
+
+
+def test_every_reason_is_a_sentence() -> None:
+    bad = {ClassId("c9"): "it is bad"}
+    every = (
+        *said(standing("c1", 0.9), standing("c2", 0.2)),
+        *said(standing("c1", 1.0, 1)),
+        *said(standing("c1", 0.0, 0), standing("c2", 0.0, 0), comparison=held("c1", None)),
+        *said(
+            standing("c1", 0.5), standing("c2", 0.4), comparison=held("c2", "c2"), vetoed={ClassId("c9"): "it is bad"}
+        ),
+        *said(standing("c1", 0.0, 0), vetoed={ClassId("c8"): "so is it", **bad}),
+        *said(standing("c1", 0.9), winner=candidate("0", patch_to(1), passes=False)),
+    )
+    for sentence in every:
+        assert sentence[0].isupper() or sentence[0].isdigit(), sentence
+        assert sentence.endswith("."), sentence
+        assert "  " not in sentence
+
+
+def test_votes_are_told_as_shares() -> None:
+    assert said(standing("c1", 2 / 3), standing("c2", 0.25))[0] == (
+        "67 % of the votes are for it, by 3 test scripts of other trajectories; the next class reaches 25 %."
+    )
+    assert said(standing("c1", 1.0, 1))[0] == "The one test script with a say in it passes on it."
+    assert said(standing("c1", 0.0, 1))[0] == "The one test script with a say in it does not pass on it."
+
+
+def test_votes_that_decide_nothing_are_told_so() -> None:
+    assert "No test script told the candidates apart" in said(standing("c1", 0, 0), standing("c2", 0, 0))[0]
+
+
+def test_candidates_alike_are_counted() -> None:
+    assert said(standing("c1", 1.0, alike=2))[1] == "Two of 4 candidates made this patch."
+    assert said(standing("c1", 1.0, alike=3))[1] == (
+        "Two of 4 candidates made this patch, and one more cannot be told from it by any test script."
+    )
+
+
+def test_broken_tests_are_told_with_the_fallback() -> None:
+    found = Regressions("pytest", ("a", "b"), (), {ClassId("c1"): ("a",)})
+    told = said(standing("c1", 1.0), found=found, fallback="All do.")
+    assert "It breaks 1 of the repository's 2 tests that passed before. All do." in told
+
+
+def test_what_the_comparison_did_is_told() -> None:
+    first, second = standing("c1", 0.5), standing("c2", 0.5)
+    assert said(first, second, comparison=held("c1", "c1"), moved=True)[0].endswith("where the votes left it open.")
+    ahead = standing("c2", 0.6)
+    assert said(first, ahead, comparison=held("c1", "c1"), moved=True)[0].endswith("against a narrow lead in votes.")
+    for comparison, words in (
+        (held("c1", "c1"), "chose it twice"),
+        (held("c2", "c2"), "the votes are too clear"),
+        (held(None, None, 0), "found nothing to choose by (after 0 executed scripts)"),
+        (held("c1", "c2"), "did not agree with itself"),
+    ):
+        assert any(words in sentence for sentence in said(first, second, comparison=comparison)), words
