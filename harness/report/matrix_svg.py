@@ -14,14 +14,14 @@ from harness.result import CellRecord, Result
 
 UNEDITED = "unedited"
 
-SYMBOLS = {"passed": "✓", "failed": "✗", "broken": "!", "timed_out": "⌛\N{VARIATION SELECTOR-15}"}
+SYMBOLS = {"passed": "✓", "failed": "✗", "broken": "!", "timed_out": "∞"}
 """A sign beside the colour, for those who cannot tell the colours apart and for prints."""
 
 MEANINGS = {
     "passed": "passed: the script says that the issue is fixed",
     "failed": "failed: the script says that the issue is present",
     "broken": "broken: the script ended in another way and says nothing",
-    "timed_out": "timed out",
+    "timed_out": "timed out: the script did not end",
 }
 
 CELL, GAP, LEFT, BAR, HEAD = 30, 4, 172, 64, 26

@@ -13,12 +13,15 @@ from functools import cache
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from harness.report.matrix_svg import BAR
-from harness.report.text import seconds
+from harness.report.text import clean, seconds
 from harness.report.view import make_view
 from harness.result import Result, TurnRecord
+
+OUTPUT_CHARS = 100_000
+"""Of one printed value; what may be long was cut by the view before."""
 
 
 def render(result: Result, turns: Sequence[TurnRecord]) -> str:
@@ -35,6 +38,7 @@ def render(result: Result, turns: Sequence[TurnRecord]) -> str:
             view=view,
             result=result,
             picture=view.picture,
+            patch=escape(view.patch),  # byte for byte, for copying: escaped, but not cleaned
             bar_room=BAR,
             css=Markup(css),  # noqa: S704 - our own file, not a stranger's text
             script=Markup(script),  # noqa: S704
@@ -49,11 +53,17 @@ def _environment() -> Environment:
         loader=PackageLoader("harness.report"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["seconds"] = seconds
     return environment
+
+
+def _shown(value: object) -> object:
+    """The last gate: whatever a template prints is cleaned, also what a view forgot. `Markup` is our own."""
+    return clean(value, OUTPUT_CHARS) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @cache

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.report.diff import FileDiff, read_diff
-from harness.report.matrix_svg import MEANINGS, SYMBOLS, UNEDITED, Picture, picture
+from harness.report.executions import Outcome, PassView, column, comparison, outcome, passes
+from harness.report.matrix_svg import MEANINGS, SYMBOLS, Picture, picture
+from harness.report.prose import Block, blocks
 from harness.report.story import Story, tell
 from harness.report.text import clean, count, first_line, money, plural, seconds
 from harness.report.usage import STAGES, StageView, command, manifest_rows, share, stages, total
-from harness.result import CandidateRecord, ExecutionRecord, Result, ScriptRecord, TurnRecord
+from harness.result import CandidateRecord, Result, ScriptRecord, TurnRecord
 
 TURNS_SHOWN = 400
 """Turns of a report. A run of the default size has about 60."""
@@ -44,17 +46,6 @@ class ClassView:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """One execution, shown on demand."""
-
-    column: str
-    verdict: str
-    symbol: str
-    seconds: str
-    output: str
-
-
-@dataclass(frozen=True)
 class ScriptView:
     name: str
     record: ScriptRecord
@@ -63,23 +54,11 @@ class ScriptView:
 
 
 @dataclass(frozen=True)
-class RoundView:
-    source: str
-    outcomes: tuple[Outcome, ...]
-
-
-@dataclass(frozen=True)
-class PassView:
-    order: tuple[str, ...]
-    rounds: tuple[RoundView, ...]
-    choice: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class TrajectoryView:
     name: str
     stage: str
+    heads: bool
+    """The first one of its stage."""
     turns: tuple[TurnRecord, ...]
     last: str
     """The last turn's outcome."""
@@ -91,7 +70,7 @@ class View:
     result: Result
     title: str
     story: Story
-    issue: str
+    issue: tuple[Block, ...]
     reasons: tuple[str, ...]
     regression: str
     """What the repository's own tests said, in one sentence."""
@@ -123,7 +102,7 @@ def make_view(result: Result, turns: Sequence[TurnRecord]) -> View:
         result=result,
         title=first_line(result.task.issue) or "An issue without text",
         story=tell(result),
-        issue=clean(result.task.issue),
+        issue=_issue(result.task.issue),
         reasons=tuple(clean(reason, 2_000) for reason in result.reasons),
         regression=_regression(result),
         patch=result.patch if len(result.patch) <= PATCH_SHOWN else "",
@@ -133,8 +112,8 @@ def make_view(result: Result, turns: Sequence[TurnRecord]) -> View:
         picture=picture(result, list(names), labels),
         legend=tuple((verdict, SYMBOLS[verdict], MEANINGS[verdict]) for verdict in SYMBOLS),
         scripts=tuple(_script(result, script, labels) for script in result.scripts),
-        passes=_passes(result, names),
-        comparison=_comparison(result, names),
+        passes=passes(result, names),
+        comparison=comparison(result, names),
         trajectories=_trajectories(turns[:TURNS_SHOWN]),
         turns_left_out=max(0, len(turns) - TURNS_SHOWN),
         stages=stages(result),
@@ -145,6 +124,12 @@ def make_view(result: Result, turns: Sequence[TurnRecord]) -> View:
         if result.manifest.settings
         else "",
     )
+
+
+def _issue(text: str) -> tuple[Block, ...]:
+    """The issue without a heading that the page's title repeats."""
+    found = blocks(text)
+    return found[1:] if len(found) > 1 and found[0].kind == "heading" else found
 
 
 def _facts(result: Result, classes: int) -> tuple[tuple[str, str], ...]:
@@ -201,47 +186,13 @@ def _class(result: Result, identity: str, name: str) -> ClassView:
     )
 
 
-def _outcome(column: str, execution: ExecutionRecord, verdict: str) -> Outcome:
-    return Outcome(
-        column, verdict, SYMBOLS.get(verdict, ""), seconds(execution.seconds), clean(execution.output.strip(), 4_000)
-    )
-
-
 def _script(result: Result, script: ScriptRecord, labels: dict[str, str]) -> ScriptView:
     outcomes = tuple(
-        _outcome(_column(cell.column, labels), cell.execution, cell.verdict)
+        outcome(column(cell.column, labels), cell.execution, cell.verdict)
         for cell in result.matrix
         if cell.script == script.id
     )
     return ScriptView(labels[script.id], script, clean(script.source), outcomes)
-
-
-def _column(column: str, names: dict[str, str]) -> str:
-    return "before" if column == UNEDITED else names.get(column, column)
-
-
-def _passes(result: Result, names: dict[str, str]) -> tuple[PassView, ...]:
-    if result.comparison is None:
-        return ()
-    return tuple(
-        PassView(
-            order=tuple(names.get(item, item) for item in one.order),
-            rounds=tuple(
-                RoundView(
-                    clean(done.source),
-                    tuple(_outcome(_column(column, names), run, _ending(run)) for column, run in done.runs.items()),
-                )
-                for done in one.rounds
-            ),
-            choice=names.get(one.choice, one.choice) if one.choice else "",
-            reason=clean(one.reason, 4_000),
-        )
-        for one in result.comparison.passes
-    )
-
-
-def _ending(run: ExecutionRecord) -> str:
-    return f"exit {run.exit_code}" if run.ended == "exited" else run.ended.replace("_", " ")
 
 
 def _regression(result: Result) -> str:
@@ -253,15 +204,6 @@ def _regression(result: Result) -> str:
         said += f"{plural(found.passing, 'test')} passed before"
         said += f", {len(found.flaky)} left out as flaky." if found.flaky else "."
     return f"{said} {clean(found.note, 500)}".strip()
-
-
-def _comparison(result: Result, names: dict[str, str]) -> str:
-    if result.comparison is None:
-        return ""
-    if result.comparison.choice is None:
-        return "The passes did not agree, so the votes decided and the confidence was lowered."
-    chosen = names.get(result.comparison.choice, result.comparison.choice)
-    return f"The passes, with the candidates' order swapped, agreed on class {chosen}."
 
 
 def _trajectories(turns: Iterable[TurnRecord]) -> tuple[TrajectoryView, ...]:
@@ -276,12 +218,13 @@ def _trajectories(turns: Iterable[TurnRecord]) -> tuple[TrajectoryView, ...]:
     return tuple(
         TrajectoryView(
             name=key[1],
-            stage=key[0],
+            stage=key[0].replace("_", " "),
+            heads=not place or keys[place - 1][0] != key[0],
             turns=tuple(sorted(grouped[key], key=lambda turn: turn.index)),
             last=max(grouped[key], key=lambda turn: turn.index).outcome,
             tokens=count(sum(turn.completion_tokens for turn in grouped[key])),
         )
-        for key in keys
+        for place, key in enumerate(keys)
     )
 
 
