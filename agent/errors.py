@@ -7,6 +7,7 @@ AgentError
     ├── ModelTimeout(TimeoutError)          no answer within the deadline, retries spent
     ├── ModelDenied(PermissionError)        401 or 403: stop at once, do not retry
     ├── ContextTooLong(ValueError)          the prompt does not fit; the trajectory ends with what it has
+    ├── BudgetSpent(RuntimeError)           no further call is allowed; the trajectory ends with what it has
     └── ModelReplyInvalid(ValueError)       the server answered with something that is no completion
 
 What the model writes is never an exception: bad output is a value that is shown back to it.
@@ -39,6 +40,10 @@ class ModelDenied(ModelError, PermissionError):
 
 class ContextTooLong(ModelError, ValueError):
     """The prompt and the answer's room exceed the model's context."""
+
+
+class BudgetSpent(ModelError, RuntimeError):
+    """The run's budget, or its user, allows no further call. Every later call ends so too."""
 
 
 class ModelReplyInvalid(ModelError, ValueError):

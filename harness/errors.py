@@ -6,14 +6,11 @@ HarnessError
 │   ├── RepositoryError                     no such path, no repository, no commit, no such base, a branch that exists
 │   ├── IssueError                          an empty issue, or one that is too large
 │   └── RunConflict                         the run directory belongs to other settings, or to a live process
-├── BudgetSpent(ModelError)                 raised instead of a model call once the budget is spent; to the stages it is
-│                                           a model that answers no more; exit code 5 when there is no candidate yet
 └── JournalError(OSError)                   the run directory's journal cannot be read or written; exit code 4
 
-Errors of the sandbox and agent packages pass through `harness.solve` into a `Result` with status `failed`.
+Errors of the sandbox and agent packages pass through `harness.solve` into a `Result` with status `failed`;
+`agent.errors.BudgetSpent` is raised here (`harness.budget`) and ends trajectories with what they have.
 """
-
-from agent.errors import ModelError
 
 
 class HarnessError(Exception):
@@ -38,14 +35,6 @@ class IssueError(UsageError):
 
 class RunConflict(UsageError):
     """The run directory was made with other settings, or another process works in it now."""
-
-
-class BudgetSpent(HarnessError, ModelError):
-    """The budget does not allow another model call. `kind` names the limit that was reached."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 class JournalError(HarnessError, OSError):
