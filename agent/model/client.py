@@ -63,7 +63,7 @@ class OpenAIModel:
         revive: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._model = model
-        self._profile = profile
+        self.profile = profile
         self._patience = patience or Patience()
         self._key = api_key or ""
         self._where = f"the model server at {without_login(base_url)}"
@@ -84,10 +84,6 @@ class OpenAIModel:
     def __repr__(self) -> str:
         return f"<OpenAIModel {self._model} at {self._where}>"
 
-    @property
-    def profile(self) -> Profile:
-        return self._profile
-
     async def aclose(self) -> None:
         await self._client.close()
 
@@ -96,7 +92,7 @@ class OpenAIModel:
         done: list[Completion] = []
         while len(done) < n:
             # A server has no more slots than the profile says, and llama.cpp refuses a larger n.
-            want = min(n - len(done), self._profile.parallel)
+            want = min(n - len(done), self.profile.parallel)
             if self._dialect.single and want > 1:
                 done += await self._one_by_one(request, len(done), n - len(done))
                 break
@@ -134,12 +130,12 @@ class OpenAIModel:
         return [answers[offset] for offset in sorted(answers)]
 
     async def _ask(self, request: Request, n: int, offset: int) -> tuple[Completion, ...]:
-        prompt = estimate_prompt(request.messages, self._profile)
+        prompt = estimate_prompt(request.messages, self.profile)
         read = self._patience.read(prompt, request.sampling.max_tokens, n)
-        async with self._slots.held(min(n, self._profile.parallel)):
+        async with self._slots.held(min(n, self.profile.parallel)):
             started = time.monotonic()
             reply = await self._persist(request, n, offset, read)
-            asked = Asked(request.messages, self._profile, time.monotonic() - started)
+            asked = Asked(request.messages, self.profile, time.monotonic() - started)
             return await completions_of(reply, asked, self._count)
 
     async def _persist(self, request: Request, n: int, offset: int, read: float) -> Reply:
@@ -189,7 +185,7 @@ class OpenAIModel:
 
     async def _once(self, request: Request, n: int, offset: int, read: float) -> Reply:
         while True:
-            body = self._dialect.body(self._model, request, n, offset, self._profile.extra_body)
+            body = self._dialect.body(self._model, request, n, offset, self.profile.extra_body)
             try:
                 create: Any = self._client.chat.completions.with_raw_response.create
                 raw: Any = await create(**body, timeout=openai.Timeout(read, connect=self._patience.connect))

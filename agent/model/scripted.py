@@ -107,6 +107,10 @@ class ScriptedModel:
     def profile(self) -> Profile:
         return self._profile
 
+    def with_profile(self, profile: Profile) -> ScriptedModel:
+        """The same rules under another profile."""
+        return ScriptedModel(self._rules, profile)
+
     async def complete(self, request: Request, n: int = 1) -> tuple[Completion, ...]:
         """`n` scripted answers. Raises ModelUnavailable when no rule matches, and whatever error a rule holds."""
         self.requests.append(request)

@@ -1,0 +1,201 @@
+"""A model server as a supervised child: it starts, proves its health, is restarted once, and dies with us."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from subprocess import PIPE, STDOUT
+
+import anyio
+import anyio.abc
+import httpx
+
+from agent.errors import ModelUnavailable
+
+Say = Callable[[str], None]
+"""Takes one line of progress for the user."""
+
+_GUARD = Path(__file__).with_name("guard.py")
+_TAIL = 2_000  # characters of a log in an error
+_GRACE = 10.0  # seconds from SIGTERM to SIGKILL
+
+_MENDS = (
+    (
+        r"out of memory|bad_alloc|cannot allocate|failed to allocate|no available memory|less than desired.*memory",
+        "there is not enough memory: close other programs or take a smaller model, such as embedded:0.5b",
+    ),
+    (r"address already in use|couldn't bind|errno 98", "its port was taken meanwhile: run again"),
+    (
+        r"failed to (open|load|read) .*(gguf|model)|no such file|invalid repository id|does not appear to have a file|"
+        r"not a valid model identifier|couldn't connect to|gguf_init",
+        "the weights are missing or damaged: check the model's name or path, or delete them to fetch them anew",
+    ),
+    (r"illegal instruction", "it was built for another processor: delete its folder in the cache and run again"),
+)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to start a server."""
+
+    name: str
+    """What messages call it."""
+    argv: Callable[[int], list[str]]
+    """The command line for a port."""
+    health: str = "/health"
+    """A path that answers 200 once the server serves."""
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Added to our environment, from which keys of other services are taken out."""
+    start_seconds: float = 120.0
+
+
+class Server:
+    """A running launch. `address` stays the same when the server is restarted."""
+
+    def __init__(self, launch: Launch, log: Path, say: Say) -> None:
+        self._launch = launch
+        self._log = log
+        self._say = say
+        self._process: anyio.abc.Process | None = None
+        self._port = free_port()
+        self._lock = anyio.Lock()
+        self._restarts = 0
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    async def start(self) -> None:
+        """Start and wait for health. Raises ModelUnavailable with the log's tail and a mend where one is known."""
+        await self._spawn()
+        try:
+            await self._wait_healthy()
+        except ModelUnavailable as error:
+            if "port was taken" not in str(error):
+                raise
+            self._port = free_port()
+            await self._spawn()
+            await self._wait_healthy()
+
+    async def revive(self) -> None:
+        """Called when a connection failed: restart a server that died, once. Raises ModelUnavailable after that."""
+        async with self._lock:
+            process = self._process
+            if process is None or process.returncode is None:
+                return
+            if self._restarts:
+                raise self._failure("died a second time")
+            self._restarts += 1
+            self._say(f"{self._launch.name} died ({_end(process.returncode)}); starting it again")
+            await self._spawn()
+            await self._wait_healthy()
+
+    async def stop(self) -> None:
+        """End it with all its processes. Safe to call twice, also while being cancelled."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with anyio.CancelScope(shield=True):
+            if process.stdin is not None:
+                await process.stdin.aclose()  # the guard's signal to end the group
+            with anyio.move_on_after(_GRACE + 5.0):
+                await process.wait()
+            await process.aclose()
+
+    async def _spawn(self) -> None:
+        await self.stop()
+        argv = self._launch.argv(self._port)
+        with self._log.open("ab") as log:
+            log.write(f"\n$ {shlex.join(argv)}\n".encode())
+            log.flush()
+            self._process = await anyio.open_process(
+                [sys.executable, "-I", "-S", str(_GUARD), str(_GRACE), *argv],
+                stdin=PIPE,
+                stdout=log,
+                stderr=STDOUT,
+                env=child_env(self._launch.env),
+                start_new_session=True,
+            )
+
+    async def _wait_healthy(self) -> None:
+        process = self._process
+        with anyio.move_on_after(self._launch.start_seconds):
+            async with httpx.AsyncClient(trust_env=False, timeout=10.0) as client:
+                while process is not None:
+                    if process.returncode is not None:
+                        raise self._failure(f"ended while starting ({_end(process.returncode)})")
+                    try:
+                        if (await client.get(self.address + self._launch.health)).status_code == 200:
+                            return
+                    except httpx.HTTPError:
+                        pass  # not listening yet
+                    await anyio.sleep(0.1)
+        failure = self._failure(f"was not ready within {self._launch.start_seconds:.0f} s")
+        await self.stop()
+        raise failure
+
+    def _failure(self, what: str) -> ModelUnavailable:
+        tail = self._log.read_text("utf-8", "replace")[-_TAIL:]
+        return ModelUnavailable(
+            f"{self._launch.name} {what}; {mend_for(what + tail)}. Its log {self._log} ends:\n{tail}"
+        )
+
+
+def mend_for(text: str) -> str:
+    """What to do about a failure that a log describes."""
+    if "killed by SIGKILL" in text:
+        return "something killed it, most likely for memory: close other programs or take a smaller model"
+    for pattern, mend in _MENDS:
+        if re.search(pattern, text, re.IGNORECASE):
+            return mend
+    return "its log says why"
+
+
+def _end(code: int) -> str:
+    signals = {4: "illegal instruction", 6: "aborted", 9: "killed by SIGKILL", 11: "segmentation fault"}
+    number = code - 128 if code > 128 else -code
+    return signals.get(number, f"exit code {code}")
+
+
+def child_env(extra: Mapping[str, str]) -> dict[str, str]:
+    """Our environment for a server of our own: without the keys of other services, which are not its business."""
+    kept = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+    return {**kept, **extra}
+
+
+def free_port() -> int:
+    """A port of the loopback that nothing listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def served(launch: Launch, log_dir: Path | None, say: Say) -> AsyncGenerator[Server]:
+    """The server for the block. Its log goes to `log_dir`, or to a temporary file that is kept only when it fails."""
+    log = _log_file(launch.name, log_dir)
+    server = Server(launch, log, say)
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.stop()
+    if log_dir is None:
+        log.unlink(missing_ok=True)
+
+
+def _log_file(name: str, log_dir: Path | None) -> Path:
+    if log_dir is not None:
+        log_dir.mkdir(parents=True, exist_ok=True)
+        return log_dir / f"{name}.log"
+    handle, path = tempfile.mkstemp(prefix=f"bestpatch-{name}-", suffix=".log")
+    os.close(handle)
+    return Path(path)
