@@ -1,6 +1,6 @@
-from studio import House, Room, Span
+from studio import House, Room
 
-HOUR = Span(600, 660)
+HOUR = (600, 660)
 
 
 def test_rooms_share_nothing():
@@ -30,4 +30,4 @@ def test_cancel_touches_one_room():
 def test_through_the_house():
     house = House(["Blue", "Red"])
     house.book("Blue", HOUR, "Oak")
-    assert house.room("Red").bookings == []
+    assert house.rooms["Red"].bookings == []

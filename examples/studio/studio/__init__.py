@@ -1,23 +1,25 @@
 """Bookings, prices and bills of a house with rehearsal rooms."""
 
+from studio.bands import parse_members
 from studio.bills import bill, split_bill
-from studio.clock import format_time, parse_duration, parse_time
-from studio.prices import price
+from studio.clock import format_time, parse_time
+from studio.prices import discount, price
 from studio.report import busy_minutes, day_report
 from studio.rooms import House, Room
-from studio.spans import Span, free_spans, merge
+from studio.spans import free_spans, merge, overlap
 
 __all__ = [
     "House",
     "Room",
-    "Span",
     "bill",
     "busy_minutes",
     "day_report",
+    "discount",
     "format_time",
     "free_spans",
     "merge",
-    "parse_duration",
+    "overlap",
+    "parse_members",
     "parse_time",
     "price",
     "split_bill",

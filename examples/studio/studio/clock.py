@@ -1,4 +1,4 @@
-"""Times of day and durations as people type them, in minutes."""
+"""Times of day as people type them, in minutes after midnight."""
 
 
 def parse_time(text):
@@ -8,15 +8,6 @@ def parse_time(text):
     if not 0 <= total <= 24 * 60:
         raise ValueError(f"no time of day: {text!r}")
     return total
-
-
-def parse_duration(text):
-    """Minutes of a duration such as "45m", "1h30m" or "2h"."""
-    text = text.strip().lower()
-    if "h" not in text:
-        return int(text.rstrip("m"))
-    hours, minutes = text.split("h")
-    return int(hours) * 60 + int(minutes.rstrip("m"))
 
 
 def format_time(minutes):

@@ -9,13 +9,16 @@ EVENING_SURCHARGE = 300
 
 def price(span, size="small"):
     """Cents for a span: the hourly rate, plus a surcharge for each hour of the evening, rounded half up."""
-    evening = max(0, span.end - max(span.start, EVENING_STARTS))
-    sixtieths = HOURLY[size] * span.minutes + EVENING_SURCHARGE * evening
+    start, end = span
+    evening = max(0, end - max(start, EVENING_STARTS))
+    sixtieths = HOURLY[size] * (end - start) + EVENING_SURCHARGE * evening
     return (sixtieths + 30) // 60
 
 
 def discount(hours):
     """Per cent off for a band with that many hours in a month."""
-    if hours >= 20:
+    if hours > 20:
         return 20
-    return 10 if hours >= 10 else 0
+    if hours > 10:
+        return 10
+    return 0

@@ -1,18 +1,18 @@
 """Rooms and who has booked them."""
 
 from studio.clock import parse_time
-from studio.spans import Span, free_spans
+from studio.spans import free_spans, overlap
 
 
 class Room:
-    """A room with its bookings of one day, a list of (span, band)."""
+    """A room with its bookings of one day, a list of pairs (span, band)."""
 
     def __init__(self, name, bookings=[]):
         self.name = name
         self.bookings = bookings
 
     def is_free(self, span):
-        return not any(span.overlaps(taken) for taken, _ in self.bookings)
+        return not any(overlap(span, taken) for taken, _ in self.bookings)
 
     def book(self, span, band):
         """Add a booking; ValueError when the room is taken."""
@@ -27,24 +27,22 @@ class Room:
         self.bookings[:] = kept
         return dropped
 
-    def free(self, minimum, within):
-        return free_spans([span for span, _ in self.bookings], within, minimum)
-
 
 class House:
     """The rooms and the opening hours."""
 
     def __init__(self, rooms, opens="09:00", closes="23:00"):
         self.rooms = {name: Room(name, []) for name in rooms}
-        self.hours = Span(parse_time(opens), parse_time(closes))
-
-    def room(self, name):
-        if name not in self.rooms:
-            raise KeyError(f"no room {name!r}; there are {', '.join(sorted(self.rooms))}")
-        return self.rooms[name]
+        self.opens = parse_time(opens)
+        self.closes = parse_time(closes)
 
     def book(self, room, span, band):
         """Book a span within the opening hours."""
-        if span.start < self.hours.start or span.end > self.hours.end:
+        if span[0] < self.opens or span[1] > self.closes:
             raise ValueError("outside the opening hours")
-        self.room(room).book(span, band)
+        self.rooms[room].book(span, band)
+
+    def free(self, room, minimum=1):
+        """The spans of a room that can still be booked."""
+        taken = [span for span, _ in self.rooms[room].bookings]
+        return free_spans(taken, self.opens, self.closes, minimum)

@@ -1,48 +1,30 @@
-"""Spans of time within one day."""
-
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, order=True)
-class Span:
-    """From `start` up to, not including, `end`, in minutes after midnight."""
-
-    start: int
-    end: int
-
-    def __post_init__(self):
-        if self.end <= self.start:
-            raise ValueError(f"a span ends after it starts: {self.start}-{self.end}")
-
-    @property
-    def minutes(self):
-        return self.end - self.start
-
-    def overlaps(self, other):
-        """Whether the two share at least one minute."""
-        return self.start < other.end and other.start < self.end
+"""Spans of time within one day: pairs (start, end) of minutes after midnight, the end not included."""
 
 
 def merge(spans):
     """Join spans that overlap or touch; the result is sorted and its spans lie apart."""
     merged = []
-    for span in sorted(spans):
-        if merged and span.start <= merged[-1].end:
-            last = merged.pop()
-            merged.append(Span(last.start, span.end))
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], end)
         else:
-            merged.append(span)
+            merged.append((start, end))
     return merged
 
 
-def free_spans(taken, within, minimum=1):
-    """The spans of `within` that no span in `taken` covers and that are at least `minimum` minutes long."""
+def overlap(one, other):
+    """Whether two spans share at least one minute."""
+    return one[0] < other[1] and other[0] < one[1]
+
+
+def free_spans(taken, opens, closes, minimum=1):
+    """The spans from `opens` to `closes` that nothing in `taken` covers, each at least `minimum` minutes long."""
     free = []
-    start = within.start
-    for span in merge(taken):
-        if span.start - start > minimum:
-            free.append(Span(start, span.start))
-        start = max(start, span.end)
-    if within.end - start > minimum:
-        free.append(Span(start, within.end))
+    start = opens
+    for taken_start, taken_end in merge(taken):
+        if taken_start - start >= minimum:
+            free.append((start, taken_start))
+        start = max(start, taken_end)
+    if closes - start >= minimum:
+        free.append((start, closes))
     return free

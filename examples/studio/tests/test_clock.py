@@ -1,6 +1,6 @@
 import pytest
 
-from studio import format_time, parse_duration, parse_time
+from studio import format_time, parse_time
 
 
 def test_times():
@@ -13,15 +13,3 @@ def test_times():
 def test_no_time_of_day():
     with pytest.raises(ValueError):
         parse_time("25:00")
-
-
-def test_durations():
-    assert parse_duration("45m") == 45
-    assert parse_duration("90") == 90
-    assert parse_duration("1h30m") == 90
-    assert parse_duration("2H05") == 125
-
-
-def test_no_duration():
-    with pytest.raises(ValueError):
-        parse_duration("soon")
