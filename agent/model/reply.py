@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -73,10 +74,11 @@ class _Body(_Lenient):
 def read_reply(body: bytes) -> Reply:
     """The choices (one for each index, in order) and counts of a reply. Raises ModelReplyInvalid."""
     try:
-        parsed = _Body.model_validate_json(body)
-    except ValidationError as error:
+        # Not pydantic's own parser, which refuses a whole reply for one lone surrogate.
+        parsed = _Body.model_validate(_cleaned(json.loads(body)))
+    except (ValueError, RecursionError) as error:
         start = clean(body[:200].decode("utf-8", "replace"))
-        what = error.errors(include_url=False, include_input=False)[0]["msg"]
+        what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
         raise ModelReplyInvalid(
             f"the server's reply is no chat completion ({what}); it starts {start!r}. "
             "Check that the base URL ends where /chat/completions is served, often in /v1"
@@ -97,10 +99,20 @@ def read_reply(body: bytes) -> Reply:
 def _read_choice(choice: _Choice) -> Choice:
     content = choice.message.content
     text = "".join(part.text for part in content) if isinstance(content, list) else content or ""
-    text = clean(text)
     if choice.finish_reason == "length":
         return Choice(cut_runaway(text), "length")
     return Choice(text, "stop")
+
+
+def _cleaned(value: Any) -> Any:
+    """Parsed JSON with all its texts cleaned."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, list):
+        return [_cleaned(each) for each in cast(list[Any], value)]
+    if isinstance(value, dict):
+        return {clean(name): _cleaned(each) for name, each in cast(dict[str, Any], value).items()}
+    return value
 
 
 def clean(text: str) -> str:

