@@ -29,7 +29,12 @@ from selection.execute import execute, not_run, side_by_side
 from selection.prompts.comparison import LETTERS, observed, opening, plain_diff, unreadable
 
 _CHOICE = re.compile(r"^\W*CHOICE\W+(?:candidate\s+)?([A-Z])\b", re.IGNORECASE | re.MULTILINE)
-_LETTER = re.compile(r"^\W*(?:the\s+)?(?:answer\W+(?:is\W+)?)?(?:candidate\s+)?([A-Z])\b(?!')", re.IGNORECASE)
+_LETTER = re.compile(
+    r"^\W*(?:the\s+)?(?:answer\W+(?:is\W+)?)?(?:candidate\s+([A-Z])\b|([A-Z])[ \t]*(?:[^\w\s']|$))",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
+"""An object's address in a default repr differs between any two processes, and is no difference in behaviour."""
 
 
 async def compare(
@@ -77,7 +82,7 @@ def read_choice(text: str, letters: Sequence[str], profile: Profile) -> str | No
         prose = prose.replace(block, "")
     named = [found.upper() for found in _CHOICE.findall(prose)]
     if not named and profile.script_style == "asserts" and (found := _LETTER.match(prose.strip())):
-        named = [found[1].upper()]
+        named = [(found[1] or found[2]).upper()]
     return named[-1] if named and named[-1] in letters else None
 
 
@@ -88,6 +93,11 @@ def read_probe(text: str, symbols: Symbols) -> Script | ScriptProblem:
         return ScriptProblem("There was no Python block in your answer.")
     # A script that only prints is fine here; the reader's rule that a test can fail is met by an assertion that holds.
     return read_script(f"````python\n{blocks[-1].rstrip()}\nassert True\n````", symbols, asserts=True)
+
+
+def behaviour(run: ScriptRun) -> tuple[str, int | None, str]:
+    """What of a run counts when two are compared."""
+    return run.verdict, run.execution.exit_code, _ADDRESS.sub("0x", run.execution.output)
 
 
 class _Pass:
@@ -141,7 +151,7 @@ class _Pass:
             if isinstance(probe, Script):
                 runs = await self._execute(probe.source)
                 shown = {letter: runs[c.id] for letter, c in self._classes.items()}
-                different = len({(run.verdict, run.execution.output) for run in shown.values()}) > 1
+                different = len({behaviour(run) for run in shown.values()}) > 1
                 self._told_apart = self._told_apart or different
                 asking_letter = small and (different or last)
                 reply = observed(profile, runs[UNEDITED_TREE], shown, last=last, different=different)

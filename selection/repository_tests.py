@@ -18,6 +18,8 @@ WHOLE_RUN = "the whole run"
 _TEST_DIRS = frozenset({"test", "tests", "testing"})
 _PYTEST_FILES = ("pytest.ini", ".pytest.ini", "conftest.py")
 _XML = "/tmp/bestpatch-regression.xml"  # noqa: S108  a path inside the workspace, outside the repository's tree
+_CONTINUE = ("--continue-on-collection-errors",)
+"""One file that cannot be imported, often for want of an optional package, must not hide what the others say."""
 _UNITTEST_LINE = re.compile(r"^(\w+ \([\w.]+\)).* \.\.\. (ok|FAIL|ERROR|skipped|expected failure|unexpected success)")
 
 
@@ -67,7 +69,7 @@ async def find_command(task: Task, tree: Tree, sandbox: Sandbox, workspace: Work
         return "The repository has no tests that could be found."
     asked = await workspace.run([sandbox.python, "-m", "pytest", "--version"], limits=Limits(seconds=30.0))
     if asked.exit_code == 0:
-        argv = (sandbox.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={_XML}")
+        argv = (sandbox.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *_CONTINUE, f"--junitxml={_XML}")
         return TestCommand(argv, "python -m pytest -q", "pytest")
     if any(b"unittest" in tree[path] for path in tests):
         start = next((d for d in ("tests", "test") if f"{d}/__init__.py" in tree), None)
@@ -85,7 +87,11 @@ def narrowed(command: TestCommand, files: Sequence[RepoPath]) -> TestCommand | N
 
 async def run_tests(command: TestCommand, workspace: Workspace, seconds: float) -> TestRun:
     """Run the tests and read what they said. Raises SandboxLost, SandboxTimeout."""
-    env = {"PYTEST_ADDOPTS": f"-p no:cacheprovider --junitxml={_XML}"} if command.kind == "shell" else None
+    env = (
+        {"PYTEST_ADDOPTS": f"-p no:cacheprovider {' '.join(_CONTINUE)} --junitxml={_XML}"}
+        if command.kind == "shell"
+        else None
+    )
     # Verbose unittest output is the report itself: it must not lose its middle.
     limits = Limits(seconds=seconds, output_bytes=8 * 1024 * 1024)
     execution = await workspace.run(command.argv, env=env, limits=limits)

@@ -152,6 +152,13 @@ async def test_what_a_candidate_prints_cannot_close_its_tags(fake: FakeSandbox) 
     assert told.index("CHOICE: A") < told.index(f"</{opening[1:]}")
 
 
+async def test_addresses_are_no_difference(fake: FakeSandbox) -> None:
+    wide = [patch_class("c1", patch_to(0x7F0000000001)), patch_class("c2", patch_to(0x7F0000000002))]
+    shows = "```python\nfrom m import x\nprint('<object at', hex(x))\n```"
+    done = await held(fake, ScriptedModel([Rule(shows, turn=0), Rule("CHOICE: A")], STRONG), wide)
+    assert {one.choice for one in done.passes} == {None}
+
+
 def test_the_order_depends_on_the_seed_and_the_patches_alone() -> None:
     classes = [patch_class(f"c{value}", patch_to(value)) for value in range(1, 7)]
     assert shuffled(classes, 3) == shuffled(classes[::-1], 3)
@@ -169,6 +176,9 @@ def test_the_order_depends_on_the_seed_and_the_patches_alone() -> None:
         ("Candidate B, because it is right", "B", None),
         ("The answer is B", "B", None),
         ("A's output is wrong", None, None),
+        ("A better fix is the second", None, None),
+        ("B\nbecause it is right", "B", None),
+        ("**B**", "B", None),
         ("CHOICE: C", None, None),
         ("```\nCHOICE: B\n```", None, None),
         ("Beware", None, None),
