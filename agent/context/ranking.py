@@ -7,6 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from pathlib import PurePosixPath
 
 from agent.context.sources import Source
@@ -140,9 +141,8 @@ def merged(rankings: Sequence[Sequence[RepoPath]]) -> list[RepoPath]:
 
     The merge of CodeMonkeys (arXiv 2501.14723, section 3), made deterministic.
     """
-    total: dict[RepoPath, float] = {}
-    for path in sorted({path for ranking in rankings for path in ranking}):
-        total[path] = sum(
-            (ranking.index(path) / len(ranking)) if path in ranking else 1.0 for ranking in rankings
-        ) / len(rankings)
+    total: dict[RepoPath, Fraction] = {}  # exact: sums of floats depend on their order
+    for path in {path for ranking in rankings for path in ranking}:
+        ranks = (Fraction(ranking.index(path), len(ranking)) if path in ranking else 1 for ranking in rankings)
+        total[path] = Fraction(sum(ranks)) / len(rankings)
     return sorted(total, key=lambda path: (total[path], path))
