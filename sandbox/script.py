@@ -1,7 +1,8 @@
 """Runs one test script on one tree and turns its end into a verdict.
 
 The exit-code contract is kept here, not by the model: 0 the issue is fixed, 2 it is present, anything else
-broken. A script may exit with these codes itself, or simply assert (see `Verdict`).
+broken. A script may exit with these codes itself, or simply assert (see `Verdict`); `inside/runner.py` maps one
+to the other and says which ends prove nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sandbox.base import Execution, Limits, Patch, Sandbox, digest_of
+from sandbox import inside
+from sandbox.base import Ended, Execution, Limits, Patch, Sandbox, digest_of
+
+SCRIPT_PATH = "/tmp/bestpatch-script/test_script.py"  # noqa: S108 - inside the sandbox, where nobody else is
+"""Where the script lies: outside the repository, in a folder of its own, under a name that pytest collects."""
 
 
 class Verdict(StrEnum):
@@ -36,10 +41,29 @@ async def run_script(sandbox: Sandbox, source: str, patch: Patch, limits: Limits
     """Run a test script on the tree with the patch, in a pristine workspace of its own.
 
     The script lies outside the repository and runs from its own folder; the repository's root and its `src`
-    folder are importable.
+    folder are importable, after what is installed.
     Raises PatchRejected, SandboxLost, SandboxTimeout, DiskFull.
     """
-    raise RuntimeError  # written with the Docker backend
+    runner = inside.source("runner.py").decode()
+    async with sandbox.workspace(patch) as workspace:
+        await workspace.write(SCRIPT_PATH, source.encode("utf-8", "replace"))
+        execution = await workspace.run(
+            [sandbox.python, "-c", runner, SCRIPT_PATH, workspace.repository],
+            cwd=SCRIPT_PATH.rpartition("/")[0],
+            limits=limits,
+        )
+    return ScriptRun(verdict_of(execution), execution)
+
+
+def verdict_of(execution: Execution) -> Verdict:
+    """How an execution of the runner reads as a verdict."""
+    if execution.ended is Ended.TIMED_OUT:
+        return Verdict.TIMED_OUT
+    if execution.ended is Ended.EXITED and execution.exit_code == 0:
+        return Verdict.PASSED
+    if execution.ended is Ended.EXITED and execution.exit_code == 2:
+        return Verdict.FAILED
+    return Verdict.BROKEN
 
 
 def run_key(sandbox: Sandbox, source: str, patch: Patch, limits: Limits) -> str:

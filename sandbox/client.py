@@ -1,0 +1,233 @@
+"""The docker SDK, with deadlines and this package's errors. Every method blocks: call it in a worker thread.
+
+The SDK is untyped, so it is held as `Any` here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+import docker.errors
+import docker.utils
+import requests.exceptions
+
+from sandbox.errors import DiskFull, EngineUnavailable, SandboxLost, SandboxTimeout
+
+MAX_READ_BYTES = 16 * 1024**2
+
+
+class Refused(Exception):
+    """The engine answered with an error that is no loss: bad request, no such image, conflict.
+
+    Never leaves this package; whoever asked turns it into an error of `sandbox.errors`.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@contextmanager
+def translated(doing: str) -> Generator[None, None, None]:
+    """The SDK's and the transport's errors as SandboxTimeout, SandboxLost, DiskFull or Refused."""
+    try:
+        yield
+    except docker.errors.APIError as error:
+        text = str(error.explanation or error)
+        status = int(getattr(error.response, "status_code", 0) or 0)
+        if "no space left on device" in text.lower():
+            raise DiskFull(
+                f"{doing}: the engine's disk is full. Free some, for instance: docker image prune"
+            ) from error
+        if "no such container" in text.lower() or (status == 409 and "is not running" in text):
+            raise SandboxLost(f"{doing}: the container is gone") from error
+        raise Refused(f"{doing}: {text}", status) from error
+    except requests.exceptions.Timeout as error:
+        raise SandboxTimeout(f"{doing}: the engine did not answer in time") from error
+    except (requests.exceptions.RequestException, docker.errors.DockerException, OSError) as error:
+        if "timed out" in str(error).lower():
+            raise SandboxTimeout(f"{doing}: the engine did not answer in time") from error
+        raise SandboxLost(f"{doing}: the connection to the engine broke: {error}") from error
+
+
+def connect(url: str | None, seconds: float, connections: int = 32) -> Client:
+    """A client of the engine at `url` (DOCKER_HOST or the local socket when None). Raises EngineUnavailable."""
+    try:
+        from_environment: Any = docker.utils.kwargs_from_env()
+        where: dict[str, Any] = {"base_url": url} if url else from_environment
+        make: Any = docker.APIClient
+        api: Any = make(**where, version="auto", timeout=seconds, max_pool_size=connections)
+    except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
+        raise EngineUnavailable(
+            f"no Docker engine answers ({error}). Start one, or install one with `python -m sandbox.engine` as "
+            "root on Debian or Ubuntu; DOCKER_HOST names an engine elsewhere."
+        ) from error
+    return Client(api, seconds)
+
+
+@dataclass(frozen=True)
+class State:
+    """How a container's main process ended. Times are the engine's, ISO 8601."""
+
+    running: bool
+    exit_code: int
+    out_of_memory: bool
+    started: str
+    finished: str
+
+
+class Client:
+    """What this package asks of the engine."""
+
+    def __init__(self, api: Any, seconds: float) -> None:
+        self.api = api
+        self.seconds = seconds
+
+    def close(self) -> None:
+        self.api.close()
+
+    def info(self) -> Mapping[str, Any]:
+        with translated("asking the engine about itself"):
+            return self.api.info()
+
+    # containers
+
+    def create(self, image: str, name: str, *, host: Mapping[str, Any], **config: Any) -> str:
+        with translated("creating a container"):
+            created = self.api.create_container(
+                image,
+                name=name,
+                host_config=self.api.create_host_config(**host),
+                # The SDK would copy the proxies of ~/.docker/config.json, passwords included, into the container.
+                use_config_proxy=False,
+                healthcheck={"test": ["NONE"]},
+                **config,
+            )
+        return created["Id"]
+
+    def start(self, container: str) -> None:
+        with translated("starting a container"):
+            self.api.start(container)
+
+    def kill(self, container: str) -> None:
+        """SIGKILL for every process of the container; nothing when none runs."""
+        try:
+            with translated("killing a container"):
+                self.api.kill(container)
+        except SandboxLost as lost:
+            if isinstance(lost.__cause__, docker.errors.APIError):
+                return  # ended by itself in the meantime
+            raise
+
+    def wait(self, container: str, seconds: float) -> bool:
+        """True when the main process has ended within this time."""
+        try:
+            with translated("waiting for a container"):
+                self.api.wait(container, timeout=max(seconds, 0.05))
+        except SandboxTimeout:
+            return False
+        return True
+
+    def state(self, container: str) -> State:
+        with translated("inspecting a container"):
+            state = self.api.inspect_container(container)["State"]
+        return State(
+            running=state["Running"],
+            exit_code=state["ExitCode"],
+            out_of_memory=state["OOMKilled"],
+            started=state["StartedAt"],
+            finished=state["FinishedAt"],
+        )
+
+    def attach(self, container: str) -> Any:
+        """A socket with what the container will print, in the engine's frames."""
+        with translated("attaching to a container"):
+            return self.api.attach_socket(container, params={"stdout": 1, "stderr": 1, "stream": 1})
+
+    def update(self, container: str, body: Mapping[str, Any]) -> None:
+        # The SDK's own update knows no pids limit, so the request is made by hand.
+        url = f"{self.api.base_url}/v{self.api.api_version}/containers/{container}/update"
+        with translated("changing a container's limits"):
+            answer = self.api.post(url, json=dict(body), timeout=self.seconds)
+        if answer.status_code == 404:
+            raise SandboxLost("changing a container's limits: the container is gone")
+        if answer.status_code >= 400:
+            raise Refused(f"changing a container's limits: {answer.text}", answer.status_code)
+
+    def remove(self, container: str) -> None:
+        """Kill and delete a container with its anonymous volumes; nothing when there is none."""
+        try:
+            with translated("removing a container"):
+                self.api.remove_container(container, force=True, v=True)
+        except SandboxLost as lost:
+            if not isinstance(lost.__cause__, docker.errors.APIError):
+                raise
+        except Refused as refused:
+            if "already in progress" not in str(refused):
+                raise SandboxLost(str(refused)) from refused
+
+    def containers(self, *labels: str) -> list[Mapping[str, Any]]:
+        with translated("listing containers"):
+            return self.api.containers(all=True, filters={"label": list(labels)})
+
+    def put(self, container: str, folder: str, archive: bytes) -> None:
+        with translated("writing into a container"):
+            self.api.put_archive(container, folder, archive)
+
+    def exists(self, container: str, path: str) -> bool:
+        url = f"{self.api.base_url}/v{self.api.api_version}/containers/{container}/archive"
+        with translated("looking into a container"):
+            answer = self.api.head(url, params={"path": path}, timeout=self.seconds)
+        return answer.status_code == 200
+
+    def get(self, container: str, path: str) -> tuple[Mapping[str, Any], bytes]:
+        """What the engine says of the path (size, mode, linkTarget) and its tar archive."""
+        with translated("reading from a container"):
+            chunks, stat = self.api.get_archive(container, path)
+            data = bytearray()
+            for chunk in chunks:
+                data += chunk
+                # One header block per member comes on top; anything beyond is a folder or a file grown meanwhile.
+                if len(data) > MAX_READ_BYTES + 64 * 1024:
+                    chunks.close()
+                    break
+        return stat, bytes(data)
+
+    # images
+
+    def image(self, name: str) -> Mapping[str, Any] | None:
+        """The engine's description of an image it has, else None."""
+        try:
+            with translated("inspecting an image"):
+                return self.api.inspect_image(name)
+        except Refused as refused:
+            if refused.status == 404:
+                return None
+            raise SandboxLost(str(refused)) from refused
+
+
+def archive_of(files: Mapping[str, bytes], *, user: int = 0, mode: int = 0o644) -> bytes:
+    """A tar archive of regular files, paths relative to where it will be unpacked."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for path, data in files.items():
+            member = tarfile.TarInfo(path)
+            member.size, member.mode, member.uid, member.gid = len(data), mode, user, user
+            tar.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def free_bytes(folder: str | None) -> int | None:
+    """Free space where the engine keeps its files; None when that is not on this machine."""
+    import shutil
+
+    if folder is None or not Path(folder).is_dir():
+        return None
+    return shutil.disk_usage(folder).free

@@ -1,0 +1,282 @@
+"""Runs one test script inside a sandbox and ends with the exit code that says what it found.
+
+    python -c RUNNER SCRIPT REPOSITORY      Python 3.6 or later, standard library only
+
+    0  the script came to its end, or said so itself (sys.exit(0)): the issue is fixed
+    2  an assertion left the script (AssertionError, pytest's and unittest's failures), or sys.exit(2)
+    1  any other exception, or an end that proves nothing: see below
+    n  the script's own sys.exit(n), os._exit(n), or 128 + the number of the signal that killed it
+
+An end proves nothing, and counts as 1, when
+- the process exits with 0 before the script's end (os._exit(0) in the code under test),
+- the code under test, not the script itself, raises SystemExit,
+- the script checks nothing: no assert, no raise, no call whose name speaks of checking, failing or exiting.
+
+Test functions (test_*) and unittest.TestCase classes that the script defines and never uses are run by us, in
+the order of their definition; where they need fixtures or parameters, by pytest if the environment has it.
+
+The script runs in a child process, which tells its end through a pipe: so a dying interpreter is seen as such.
+"""
+
+import ast
+import contextlib
+import functools
+import inspect
+import os
+import sys
+import traceback
+import types
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set
+
+FIXED, BROKEN, PRESENT = 0, 1, 2
+SPEAKING = ("assert", "check", "exit", "expect", "fail", "fnmatch", "main", "raises", "verify", "warns", "run_doc")
+
+
+def say(text: str) -> None:
+    sys.stderr.write("bestpatch: " + text + "\n")
+
+
+def names_used(tree: ast.AST) -> Set[str]:
+    found: Set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            found.add(node.attr)
+    return found
+
+
+def checks_something(tree: ast.AST) -> bool:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Assert, ast.Raise)):
+            return True
+        if isinstance(node, ast.Call):
+            target = node.func
+            name = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", "")
+            if any(word in name.lower() for word in SPEAKING):
+                return True
+    return False
+
+
+def is_assertion(error: BaseException) -> bool:
+    """AssertionError, pytest.fail and its like, or a group of nothing else."""
+    parts: Sequence[BaseException] = getattr(error, "exceptions", ())
+    if type(error).__name__.endswith("ExceptionGroup") and parts:
+        return all(is_assertion(part) for part in parts)
+    if isinstance(error, AssertionError):
+        return True
+    return any(
+        kind.__name__ == "Failed" and kind.__module__.split(".")[0] in ("_pytest", "pytest")
+        for kind in type(error).__mro__
+    )
+
+
+def show(error: BaseException) -> None:
+    """The traceback from the script on, without our own frames."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == "<string>":
+        trace = trace.tb_next
+    traceback.print_exception(type(error), error.with_traceback(trace), trace)
+
+
+def frames(error: BaseException) -> List[types.FrameType]:
+    found: List[types.FrameType] = []
+    trace = error.__traceback__
+    while trace is not None:
+        found.append(trace.tb_frame)
+        trace = trace.tb_next
+    return found
+
+
+def exit_code(stop: SystemExit, path: str) -> int:
+    """The exit code of a SystemExit that reached the script's end, when it is the script's to give."""
+    stack = frames(stop)
+    for frame in stack:
+        owner: Any = frame.f_locals.get("self")
+        if type(owner).__name__ == "TestProgram" and type(owner).__module__.startswith("unittest"):
+            return unittest_code(owner.result)
+    code: Any = stop.code
+    if type(code).__name__ == "ExitCode" and type(code).__module__.startswith("_pytest"):
+        # pytest's own numbers: 1 tests failed; 2 is an interruption, not a finding.
+        return PRESENT if int(code) == 1 else FIXED if int(code) == 0 else BROKEN
+    raised_in = stack[-1].f_code.co_filename
+    if raised_in != path and os.path.basename(raised_in) != "_sitebuiltins.py":  # there is exit()
+        show(stop)
+        say("the code under test ended the program (SystemExit); catch it in the script if it is expected")
+        return BROKEN
+    if code is None:
+        return FIXED
+    if isinstance(code, int):
+        return code & 0xFF
+    sys.stderr.write(str(code) + "\n")
+    return BROKEN
+
+
+def unittest_code(result: Any) -> int:
+    if result.failures or getattr(result, "unexpectedSuccesses", ()):
+        return PRESENT
+    if result.errors:
+        return BROKEN
+    if not result.testsRun or len(result.skipped) == result.testsRun:
+        say("no test was run")
+        return BROKEN
+    return FIXED
+
+
+def left_over(tree: ast.AST, module: types.ModuleType, path: str) -> Dict[str, Any]:
+    """Test functions and classes the script defines at its top and never mentions again."""
+    used = names_used(tree)
+    if used & {"globals", "locals", "vars"}:
+        return {}
+    for node in ast.walk(tree):
+        # pytest.main() and unittest.main() find the tests by themselves.
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "main":
+            return {}
+    found: Dict[str, Any] = {}
+    for node in getattr(tree, "body", []):
+        name = getattr(node, "name", "")
+        value = getattr(module, name, None) if name else None
+        if name in used or value is None:
+            continue
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and name.startswith("test"):
+            found[name] = value
+        elif isinstance(node, ast.ClassDef) and inspect.isclass(value):
+            tests = [part for part in dir(value) if part.startswith("test")]
+            if tests and (name.startswith("Test") or any(base.__name__ == "TestCase" for base in value.__mro__)):
+                found[name] = value
+    return found
+
+
+def needs_pytest(value: Any) -> bool:
+    if inspect.isclass(value):
+        return not any(base.__name__ == "TestCase" for base in value.__mro__)
+    if getattr(value, "pytestmark", None) or not inspect.isfunction(value):
+        return True
+    parameters = inspect.signature(value).parameters.values()
+    return any(
+        part.default is part.empty and part.kind not in (part.VAR_POSITIONAL, part.VAR_KEYWORD) for part in parameters
+    )
+
+
+class Watcher:
+    """A pytest plugin that notes what kinds of exceptions made tests fail."""
+
+    def __init__(self) -> None:
+        self.assertions = 0
+        self.others = 0
+
+    def pytest_exception_interact(self, call: Any) -> None:
+        if is_assertion(call.excinfo.value):
+            self.assertions += 1
+        else:
+            self.others += 1
+
+
+def run_pytest(path: str) -> int:
+    try:
+        import pytest  # type: ignore[import-not-found]
+    except ImportError:
+        say("the script's test functions take parameters or fixtures, and pytest is not installed here; call them")
+        return BROKEN
+    watcher = Watcher()
+    arguments = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", os.path.dirname(path), path]
+    code: Any = int(pytest.main(arguments, plugins=[watcher]))
+    if code == 0:
+        return FIXED
+    return PRESENT if watcher.assertions else BROKEN
+
+
+def run_tests(found: Dict[str, Any], path: str) -> int:
+    """Run what the script left to be run. An assertion outweighs another exception: the issue was seen."""
+    if any(needs_pytest(value) for value in found.values()):
+        return run_pytest(path)
+    codes: List[int] = []
+    for name in found:
+        value = found[name]
+        if inspect.isclass(value):
+            import unittest
+
+            suite = unittest.defaultTestLoader.loadTestsFromTestCase(found[name])
+            codes.append(unittest_code(unittest.TextTestRunner().run(suite)))
+            continue
+        codes.append(guarded(functools.partial(call, value), path))
+        sys.stderr.write("%s: %s\n" % (name, "ok" if codes[-1] == FIXED else "failed"))
+    return PRESENT if PRESENT in codes else max(codes)
+
+
+def call(function: Callable[[], Any]) -> None:
+    result = function()
+    if inspect.iscoroutine(result):
+        import asyncio
+
+        asyncio.new_event_loop().run_until_complete(result)
+
+
+def guarded(function: Callable[[], Any], path: str) -> int:
+    try:
+        function()
+    except SystemExit as stop:
+        return exit_code(stop, path)
+    except BaseException as error:
+        show(error)
+        return PRESENT if is_assertion(error) else BROKEN
+    return FIXED
+
+
+def run_script(path: str, repository: str) -> int:
+    with open(path, "rb") as file:
+        source = file.read()
+    try:
+        tree = ast.parse(source, path)
+        code = compile(source, path, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        traceback.print_exception(type(error), error, None)
+        return BROKEN
+    if not checks_something(tree):
+        say("this script checks nothing: add an assert that fails while the issue is present")
+        return BROKEN
+    # As for any script its own folder comes first; then what is installed; the repository only after that, so
+    # that a package which is installed (compiled parts, entry points) is taken as installed.
+    sys.path[0] = os.path.dirname(path)
+    sys.path += [repository, os.path.join(repository, "src")]
+    sys.argv = [path]
+    module = types.ModuleType("__main__")
+    module.__dict__.update(__file__=path, __builtins__=__builtins__)
+    sys.modules["__main__"] = module
+
+    result = guarded(lambda: exec(code, module.__dict__), path)
+    if result != FIXED:
+        return result
+    found = left_over(tree, module, path)
+    return run_tests(found, path) if found else FIXED
+
+
+def child(path: str, repository: str, end: int) -> None:
+    code = run_script(path, repository)
+    with contextlib.suppress(OSError):  # a script that closed the pipe proves nothing
+        os.write(end, bytes([code]))
+    sys.exit(code)
+
+
+def main() -> None:
+    path, repository = sys.argv[1], sys.argv[2]
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        child(path, repository, writing)
+    os.close(writing)
+    status = os.waitpid(pid, 0)[1]
+    ended = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+    os.set_blocking(reading, False)
+    try:
+        told: Optional[bytes] = os.read(reading, 16)
+    except BlockingIOError:
+        told = None  # a process the script started still holds the pipe
+    if ended == FIXED and told != bytes([FIXED]):
+        say("the program ended before the script's end, with exit code 0; that proves nothing")
+        ended = BROKEN
+    os._exit(ended)
+
+
+main()
