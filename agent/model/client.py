@@ -17,7 +17,7 @@ from agent.model.base import Completion, Profile, Request
 from agent.model.failures import Refused, TryAgain, classify
 from agent.model.reply import Reply, read_reply
 from agent.model.slots import Slots
-from agent.model.usage import Asked, completions_of, estimate_prompt
+from agent.model.usage import Accounts, estimate_prompt
 from agent.model.wire import Dialect
 
 
@@ -68,6 +68,7 @@ class OpenAIModel:
         self._key = api_key or ""
         self._where = f"the model server at {without_login(base_url)}"
         self._dialect = Dialect()
+        self._accounts = Accounts(self._count)
         self._slots = Slots(profile.parallel)
         self._revive = revive
         self._tokenizes = True
@@ -135,8 +136,10 @@ class OpenAIModel:
         async with self._slots.held(min(n, self.profile.parallel)):
             started = time.monotonic()
             reply = await self._persist(request, n, offset, read)
-            asked = Asked(request.messages, self.profile, time.monotonic() - started)
-            return await completions_of(reply, asked, self._count)
+            seconds = time.monotonic() - started
+            return await self._accounts.completions(
+                reply, request.messages, request.sampling.max_tokens, seconds, self.profile
+            )
 
     async def _persist(self, request: Request, n: int, offset: int, read: float) -> Reply:
         """Attempts until one brings a reply, its kind of failure has had its chances, or the time is up."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from agent.model.base import Completion, Message, Price, Profile, Usage
 from agent.model.reply import Reply
@@ -28,52 +27,61 @@ def money(price: Price, prompt: int, cached: int, completion: int) -> float:
     return ((prompt - cached) * price.prompt + cached * price.cached + completion * price.completion) / 1e6
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a reply answers, for counting."""
+class Accounts:
+    """Counts the replies of one server, and learns whether its count covers all of several answers."""
 
-    messages: tuple[Message, ...]
-    profile: Profile
-    seconds: float
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._counts_all: bool | None = None
 
+    async def completions(
+        self, reply: Reply, messages: Sequence[Message], max_tokens: int, seconds: float, profile: Profile
+    ) -> tuple[Completion, ...]:
+        """The reply's completions with their usage: the prompt on the first, the time shared evenly."""
+        counts = await self._completion_tokens(reply, max_tokens, profile)
+        prompt = reply.prompt_tokens
+        if prompt is None:
+            prompt = estimate_prompt(messages, profile)
+        cached = min(reply.cached_tokens, prompt)
+        completions: list[Completion] = []
+        for index, (choice, count) in enumerate(zip(reply.choices, counts, strict=True)):
+            first = index == 0
+            usage = Usage(
+                prompt_tokens=prompt if first else 0,
+                cached_tokens=cached if first else 0,
+                completion_tokens=count,
+                seconds=seconds / len(counts),
+                money=money(profile.price, prompt if first else 0, cached if first else 0, count),
+                calls=1 if first else 0,
+            )
+            completions.append(Completion(choice.text, choice.finish, usage))
+        return tuple(completions)
 
-async def completions_of(reply: Reply, asked: Asked, tokenizer: Tokenizer) -> tuple[Completion, ...]:
-    """The reply's completions with their usage: the prompt on the first, the time shared evenly."""
-    profile = asked.profile
-    counts = await _completion_tokens(reply, profile, tokenizer)
-    prompt = reply.prompt_tokens
-    if prompt is None:
-        prompt = estimate_prompt(asked.messages, profile)
-    cached = min(reply.cached_tokens, prompt)
-    completions: list[Completion] = []
-    for index, (choice, count) in enumerate(zip(reply.choices, counts, strict=True)):
-        first = index == 0
-        usage = Usage(
-            prompt_tokens=prompt if first else 0,
-            cached_tokens=cached if first else 0,
-            completion_tokens=count,
-            seconds=asked.seconds / len(counts),
-            money=money(profile.price, prompt if first else 0, cached if first else 0, count),
-            calls=1 if first else 0,
-        )
-        completions.append(Completion(choice.text, choice.finish, usage))
-    return tuple(completions)
-
-
-async def _completion_tokens(reply: Reply, profile: Profile, tokenizer: Tokenizer) -> list[int]:
-    counted = reply.completion_tokens
-    if counted is not None and len(reply.choices) == 1:
-        return [counted]
-    sizes = [estimate_tokens(choice.text, profile) for choice in reply.choices]
-    if counted is not None and _nearer_to_all(counted, sizes):
-        return _share(counted, sizes)
-    exact = [await tokenizer(choice.text) for choice in reply.choices]
-    known = [count for count in exact if count is not None]
-    if len(known) < len(sizes):
-        known = sizes if counted is None else [round(size * counted / max(1, sizes[0])) for size in sizes]
-    # An answer that ended by itself has an end-of-turn token that its text does not show.
-    counts = [count + (choice.finish == "stop") for count, choice in zip(known, reply.choices, strict=True)]
-    return counts if counted is None else [counted, *counts[1:]]
+    async def _completion_tokens(self, reply: Reply, max_tokens: int, profile: Profile) -> list[int]:
+        counted = reply.completion_tokens
+        if counted is not None and len(reply.choices) == 1:
+            return [counted]
+        if counted is not None and counted > max_tokens:
+            self._counts_all = True  # more than one answer can have
+        sizes = [estimate_tokens(choice.text, profile) for choice in reply.choices]
+        if counted is not None and self._counts_all:
+            return _share(counted, sizes)
+        exact = [await self._tokenizer(choice.text) for choice in reply.choices]
+        known = [count for count in exact if count is not None]
+        if len(known) == len(sizes):
+            sizes = known
+        if counted is not None:
+            all_of_them = _nearer_to_all(counted, sizes)
+            if sizes is known and sum(sizes) > 2 * sizes[0]:  # exact, and the two readings are far apart
+                self._counts_all = all_of_them
+            if all_of_them:
+                return _share(counted, sizes)
+            if sizes is not known:
+                sizes = [round(size * counted / max(1, sizes[0])) for size in sizes]
+        # An answer that ended by itself has an end-of-turn token that its text does not show.
+        ended = [choice.finish == "stop" for choice in reply.choices]
+        counts = [min(size + end, max_tokens) for size, end in zip(sizes, ended, strict=True)]
+        return counts if counted is None else [counted, *counts[1:]]
 
 
 def _nearer_to_all(counted: int, sizes: list[int]) -> bool:
