@@ -60,12 +60,12 @@ class LimitSettings(Section):
 class SandboxSettings(Section):
     """The sandboxes of this machine."""
 
-    parallel: int = Field(
-        default_factory=lambda: max(2, os.cpu_count() or 2),
-        ge=1,
-        description="Executions at once; the processors' number.",
-    )
-    free_disk: Bytes = Field(default=2 * 1024**3, ge=0, description="Free disk below which nothing is started.")
+    parallel: int = Field(default_factory=lambda: max(2, os.cpu_count() or 2), ge=1, description="Executions at once.")
+    runtime: str | None = Field(default=None, description="Another OCI runtime of the engine: runsc (gVisor), kata.")
+    free_disk_bytes: Bytes = Field(default=2 * 1024**3, ge=0, description="Free disk below which nothing is started.")
+    pull_seconds: Seconds = Field(default=20.0, gt=0, description="How long a registry may take to begin to answer.")
+    build_seconds: Seconds = Field(default=3600.0, gt=0, description="Deadline of one image build.")
+    build_network: str = Field(default="host", description="The engine's network of builds. Executions never have one.")
 
 
 class EnvironmentSettings(Section):

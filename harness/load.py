@@ -30,7 +30,7 @@ REPOSITORY_MAY_SET = frozenset(
 """What the file inside a target repository may say. The model's place (an endpoint there would be sent the key),
 this machine's paths and its sandboxes' number belong to the person who runs bestpatch."""
 
-OTHER_VARIABLES = frozenset({"BESTPATCH_CACHE"})
+OTHER_VARIABLES = frozenset({"BESTPATCH_API_KEY", "BESTPATCH_CACHE", "BESTPATCH_VLLM_PYTHON"})
 """Variables of that prefix that are no settings."""
 
 Values = dict[str, object]

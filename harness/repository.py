@@ -160,7 +160,7 @@ class Repository:
         """
         tree_id = self.tree_id(commit)
         when = int(self._git("show", "--no-patch", "--format=%ct", commit).strip())
-        part = to.with_name(to.name + ".part")
+        part = to.with_name(f"{to.name}.{os.getpid()}.part")
         with part.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for entry in self.entries(commit):
                 if entry.type == "blob":
