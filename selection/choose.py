@@ -23,6 +23,7 @@ from selection.base import Comparison, PatchClass, Regressions, Selection, VoteM
 from selection.comparison import compare
 from selection.confidence import Signals, confidence
 from selection.equivalence import classes_of
+from selection.execute import retried
 from selection.matrix import Filled, vote_matrix
 from selection.reasons import explain
 from selection.regression import regressions, vetoes
@@ -82,16 +83,16 @@ async def choose(
 ) -> Selection:
     """Choose the final patch. Without candidates the selection has no winner; nothing a candidate does raises.
 
-    Raises DiskFull.
+    Raises DiskFull, and SandboxLost or SandboxTimeout when not even the candidates' files can be read.
     """
     made = [candidate for candidate in candidates if candidate.patch.strip()]
     if not made:
         return _nothing("No trajectory made a patch that applies." if not candidates else "Every patch was empty.")
-    classes = await classes_of(made, context.tree, sandbox)
+    classes = await retried(lambda: classes_of(made, sandbox=sandbox, tree=context.tree))
     filled = await vote_matrix(scripts, classes, sandbox, settings.limits, settings.parallel, recorder)
     alive = [c for c in classes if c.id not in filled.rejected]
     if not alive:
-        return _nothing("No candidate's patch applies.", filled)
+        return _nothing("No candidate's patch applies and changes more than formatting or comments.", filled)
     found = await _regressions(task, context, alive, sandbox, settings, recorder)
     broken, note = vetoes(found, [c.id for c in alive])
     vetoed = {**filled.rejected, **broken}
@@ -130,7 +131,18 @@ async def choose(
         winner=winner.id,
         patch=winner.patch,
         confidence=sure,
-        reasons=explain(best, order, found, note, comparison, vetoed, winner, len(candidates), moved=order != ranked),
+        reasons=explain(
+            best,
+            order,
+            found,
+            note,
+            comparison,
+            vetoed,
+            winner,
+            len(candidates),
+            left_out=len(candidates) - sum(len(c.members) for c in classes),
+            moved=order != ranked,
+        ),
         ranking=tuple(standing.id for standing in order),
         matrix=filled.matrix,
         weights=_all_weights(scripts, filled.matrix, weights),

@@ -19,9 +19,13 @@ def explain(
     winner: Candidate,
     candidates: int,
     *,
+    left_out: int = 0,
     moved: bool,
 ) -> tuple[str, ...]:
-    """The reasons in order of weight. `moved`: the comparison put another class in front of the votes' leader."""
+    """The reasons in order of weight. `moved`: the comparison put another class in front of the votes' leader.
+
+    `left_out`: candidates in no class, whose patch does not apply or changes nothing.
+    """
     tied = moved and all(order[0].score >= other.score for other in order)
     said = [
         _comparison(best, comparison, moved=True, tied=tied) if comparison and moved else "",
@@ -31,6 +35,7 @@ def explain(
         _comparison(best, comparison, moved=False) if comparison and not moved else "",
         "" if winner.passes_own_script else "It does not pass the test script it was written with.",
         _vetoes(vetoed),
+        _left_out(left_out),
     ]
     return tuple(sentence for sentence in said if sentence)
 
@@ -101,6 +106,13 @@ def _vetoes(vetoed: Mapping[ClassId, str]) -> str:
         + "; ".join(f"{name}: {reason}" for name, reason in list(vetoed.items())[:3])
         + "."
     )
+
+
+def _left_out(count: int) -> str:
+    if not count:
+        return ""
+    what = "a patch that does not apply or changes" if count == 1 else "patches that do not apply or change"
+    return f"{_count(count)} {'candidate' if count == 1 else 'candidates'} had {what} nothing but formatting."
 
 
 def _percent(value: float) -> str:

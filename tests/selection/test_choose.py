@@ -10,8 +10,8 @@ import pytest
 from agent.errors import ModelUnavailable
 from agent.model.scripted import SCRIPTED, Rule, ScriptedModel
 from agent.trajectory import Candidate, TestScript
-from sandbox.base import UNEDITED
-from selection.base import ClassId, Comparison, Selection
+from sandbox.base import UNEDITED, Sandbox, Tree
+from selection.base import ClassId, Comparison, PatchClass, Selection
 from selection.choose import RULES, SelectionSettings, after_comparison, choose, decisive
 from selection.vote import standings
 from selection.weights import script_weights
@@ -110,7 +110,10 @@ async def test_a_patch_that_does_not_apply_is_ruled_out_and_harms_nobody(fake: F
 
 async def test_nothing_applies(fake: FakeSandbox) -> None:
     done = await chosen(fake, [candidate("0", BAD)], [make_script("a", WANTS_1)])
-    assert (done.winner, done.reasons) == (None, ("No candidate's patch applies.",))
+    assert (done.winner, done.reasons) == (
+        None,
+        ("No candidate's patch applies and changes more than formatting or comments.",),
+    )
     assert done.vetoed
 
 
@@ -234,3 +237,22 @@ async def test_the_patch_that_ran_is_the_patch_that_is_handed_over(fake: FakeSan
     assert done.patch == patch_to(1)
     assert done.winner == "candidate-0"
     assert "It does not pass the test script it was written with." in done.reasons
+
+
+async def test_candidates_in_no_class_are_told(fake: FakeSandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def first_only(candidates: Sequence[Candidate], sandbox: Sandbox, tree: Tree) -> tuple[PatchClass, ...]:
+        return (PatchClass(ClassId("c1"), candidates[0].patch, (candidates[0],)),)
+
+    monkeypatch.setattr("selection.choose.classes_of", first_only)
+    done = await chosen(fake, [candidate("0", patch_to(1)), candidate("1", patch_to(0))])
+    assert done.reasons[-1] == "One candidate had a patch that does not apply or changes nothing but formatting."
+
+
+async def test_no_class_at_all_is_a_selection_without_a_winner(
+    fake: FakeSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def none(candidates: Sequence[Candidate], sandbox: Sandbox, tree: Tree) -> tuple[PatchClass, ...]:
+        return ()
+
+    monkeypatch.setattr("selection.choose.classes_of", none)
+    assert (await chosen(fake, [candidate("0", patch_to(0))])).winner is None

@@ -87,3 +87,9 @@ def test_what_the_comparison_did_is_told() -> None:
         (held("c1", "c2"), "did not agree with itself"),
     ):
         assert any(words in sentence for sentence in said(first, second, comparison=comparison)), words
+
+
+def test_candidates_left_out_are_counted() -> None:
+    made = candidate("0", patch_to(1))
+    told = explain(BEST, [standing("c1", 1.0)], NO_TESTS, "", None, {}, made, 4, left_out=2, moved=False)
+    assert told[-1] == "Two candidates had patches that do not apply or change nothing but formatting."
