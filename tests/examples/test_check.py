@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from check import check, hidden_tests, main
-from make_repo import make_repo
+from check import check, hidden_tests
+from make_repo import EXAMPLE, make_repo
 
 from harness.tasks import local_task
 from sandbox.base import Patch, Sandbox
@@ -77,9 +77,9 @@ async def test_a_patch_that_does_not_apply_has_not_passed(sandbox: Sandbox) -> N
     assert not (await check(sandbox, patch, hidden_tests("busy-hours"))).passed
 
 
-def test_a_folder_that_is_no_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["check.py", str(tmp_path)])
-    assert main() == 2
-    assert "result.json" in capsys.readouterr().err
+def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLE.parent / "check.py"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "result.json" in done.stderr
+    assert "Traceback" not in done.stderr
