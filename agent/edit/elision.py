@@ -16,7 +16,7 @@ _WORDS = re.compile(
     rf"|(?:the\s+)?(?:your\s+)?(?:existing|remaining|other|unchanged|previous|original)\s+{_THING}{_STAYS}"
     rf"|(?:\w+\s+)?{_THING}?\s*(?:unchanged|omitted)(?:\s+for\s+brevity)?"
     rf"|same\s+as\s+(?:before|above|the\s+original)|unchanged|no\s+changes?(?:\s+\w+)*"
-    rf")\W*$",
+    rf")[\s.:;)\]*\-…]*$",
     re.IGNORECASE,
 )
 

@@ -93,7 +93,7 @@ def _one_of(found: list[Place], wanted: Wanted, tree: Tree) -> Place | EditProbl
         ):
             if len(kept) == 1:
                 return kept[0]
-    scored = sorted(((_likeness(wanted.text, p, tree), -n) for n, p in enumerate(found)), reverse=True)
+    scored = sorted(((_likeness(wanted, p, tree), -n) for n, p in enumerate(found)), reverse=True)
     (first, number), (second, _) = scored[:2]
     if first >= 0.6 and first - second >= 0.25:
         return found[-number]
@@ -109,11 +109,13 @@ def _words(mentions: set[str]) -> set[str]:
     return {part for mention in mentions for part in mention.split(".")}
 
 
-def _likeness(text: str, place: Place, tree: Tree) -> float:
+def _likeness(wanted: Wanted, place: Place, tree: Tree) -> float:
+    """How alike the two texts are, 0 to 1, and somewhat more when their parameters are the same."""
     lines = read_source(tree[place.path]).texts[place.definition.start : place.definition.stop]
     old = "\n".join(line.strip() for line in lines)[:4_000]
-    new = "\n".join(line.strip() for line in text.split("\n"))[:4_000]
-    return difflib.SequenceMatcher(None, old, new, autojunk=False).ratio()
+    new = "\n".join(line.strip() for line in wanted.text.split("\n"))[:4_000]
+    same = 0.2 if place.definition.parameters == wanted.definition.parameters else 0.0
+    return difflib.SequenceMatcher(None, old, new, autojunk=False).ratio() + same
 
 
 def files_naming(definition: Definition, tree: Tree) -> list[RepoPath]:

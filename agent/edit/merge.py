@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from agent.edit.definitions import Definition, walk
 from agent.edit.elision import is_stub, left_out
-from agent.edit.lines import Source
+from agent.edit.lines import Source, replace_lines
 from agent.edit.matching import indent_of
 from agent.edit.reindent import placed
 from agent.edit.values import EditProblem
@@ -123,6 +124,30 @@ class FileEdit:
         else:
             self.splices.append(Splice(at, at, (*made, *gap)))
         return None
+
+    def render(self) -> bytes | EditProblem:
+        """The file with all splices made."""
+        latest: dict[tuple[int, int], Splice] = {}
+        inserted: list[Splice] = []
+        for splice in self.splices:
+            where = splice.start, splice.stop
+            if splice.start == splice.stop:
+                if splice not in inserted:
+                    inserted.append(splice)
+            elif splice.texts != tuple(self.texts[splice.start : splice.stop]) or where not in latest:
+                # Of two versions of one definition the later counts; a copy of the present one is no version.
+                latest[where] = splice
+        ordered = sorted(latest.values(), key=lambda item: (item.start, item.stop))
+        if any(second.start < first.stop for first, second in itertools.pairwise(ordered)):
+            return EditProblem(f"Two definitions for `{self.path}` lie one inside the other. Write the outer one only.")
+        lines = list(self.source.lines)
+        # From the end backwards; insertions at one line keep their order, and come before what begins there.
+        for splice in sorted([*inserted[::-1], *ordered], key=lambda item: (item.start, item.stop), reverse=True):
+            lines = replace_lines(lines, splice.start, splice.stop, splice.texts, self.source.newline)
+        try:
+            return self.source.render(lines)
+        except UnicodeEncodeError:
+            return EditProblem(f"`{self.path}` is written in {self.source.encoding}. Use characters that it has.")
 
     def _above(self, definition: Definition) -> int:
         """The first of the comment lines right above a definition."""

@@ -198,7 +198,7 @@ def _apply(path: RepoPath, source: Source, found: Sequence[Match]) -> bytes | Ed
         if second.start < first.stop:
             return EditProblem(
                 f"Two blocks for `{path}` overlap, at lines {first.start + 1} to {first.stop} and "
-                f"{second.start + 1} to {second.stop}. All blocks refer to the file as it is now: join the two into one."
+                f"{second.start + 1} to {second.stop}. All blocks refer to the file as it is now: join them into one."
             )
     lines: list[Line] = list(source.lines)
     for match in reversed(ordered):

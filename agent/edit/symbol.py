@@ -7,7 +7,6 @@ which class, what indentation; that the rest stays; that examples and tests besi
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,9 +14,9 @@ from dataclasses import dataclass, field
 from agent.edit.blocks import Block, block_path, fenced_blocks, without_path_line
 from agent.edit.definitions import Definition, outline
 from agent.edit.imports import add_imports
-from agent.edit.lines import read_source, replace_lines
+from agent.edit.lines import read_source
 from agent.edit.locate import Place, Wanted, definitions_of, files_naming, known_names, locate
-from agent.edit.merge import FileEdit, Splice
+from agent.edit.merge import FileEdit
 from agent.edit.parse import first_error
 from agent.edit.paths import alike, named_path, resolve
 from agent.edit.reindent import dedented
@@ -82,7 +81,13 @@ def read_symbols(text: str, tree: Tree, shown: Sequence[RepoPath]) -> Changes | 
         if edit.stubs and not edit.splices and not work.problems:
             names = ", ".join(f"`{name}`" for name in edit.stubs[:5])
             work.problems.append(EditProblem(f"The code for {names} has no body. Write every line of it."))
-    changes = {**work.created, **{path: _applied(edit, work) for path, edit in work.edits.items() if edit.splices}}
+    changes = dict(work.created)
+    for path, edit in work.edits.items():
+        content = edit.render()
+        if isinstance(content, EditProblem):
+            work.problems.append(content)
+        else:
+            changes[path] = content
     return first_problems(work.problems) if work.problems else changes
 
 
@@ -165,11 +170,14 @@ def _named_file(part: Part, work: _Work) -> RepoPath | EditProblem | None:
 
 
 def _wanted(part: Part) -> list[Definition]:
-    """The definitions to place: without tests and examples, unless there is nothing else."""
+    """The definitions to place: all but the assignments that belong to an example of use after the code."""
     functions = [item for item in part.definitions if item.kind != "assignment"]
-    last = max((item.stop for item in functions), default=0)
-    # An assignment after the last definition belongs to an example of use.
+    last = max((item.stop for item in functions if not _is_test(item)), default=0)
     return [item for item in part.definitions if item.kind != "assignment" or item.start < last or not functions]
+
+
+def _is_test(item: Definition) -> bool:
+    return bool(_TEST_NAME.match(item.name)) or item.parameters.endswith("TestCase)")
 
 
 def _places(
@@ -231,7 +239,7 @@ def _splice(part: Part, wanted: list[Definition], places: list[Place | None], wo
         if place is not None:
             problem = work.edit(place.path).replace(item, part.lines, place.definition)
             path = place.path
-        elif _TEST_NAME.match(item.name) or item.parameters.endswith("TestCase)"):
+        elif _is_test(item):
             continue
         else:
             after = next((p for p in reversed(places[:number]) if p is not None), None)
@@ -259,36 +267,6 @@ def _anchor(new: Definition, beside: Definition, edit: FileEdit) -> Definition:
     if "." not in beside.name or is_method:
         return beside
     return next((item for item in edit.definitions if item.start <= beside.start < item.stop), beside)
-
-
-def _applied(edit: FileEdit, work: _Work) -> bytes:
-    latest: dict[tuple[int, int], Splice] = {}
-    inserted: list[Splice] = []
-    for splice in edit.splices:
-        if splice.start == splice.stop:
-            if splice not in inserted:
-                inserted.append(splice)
-        elif splice.texts != tuple(edit.texts[splice.start : splice.stop]) or (splice.start, splice.stop) not in latest:
-            # Of two versions of one definition the later counts; a copy of the present one is no version.
-            latest[splice.start, splice.stop] = splice
-    ordered = sorted(latest.values(), key=lambda item: (item.start, item.stop))
-    for first, second in itertools.pairwise(ordered):
-        if second.start < first.stop:
-            work.problems.append(
-                EditProblem(f"Two definitions for `{edit.path}` lie one inside the other. Write the outer one only.")
-            )
-            return b""
-    lines = list(edit.source.lines)
-    # From the end backwards; insertions at one line keep their order, and come before what begins there.
-    for splice in sorted([*inserted[::-1], *ordered], key=lambda item: (item.start, item.stop), reverse=True):
-        lines = replace_lines(lines, splice.start, splice.stop, splice.texts, edit.source.newline)
-    try:
-        return edit.source.render(lines)
-    except UnicodeEncodeError:
-        work.problems.append(
-            EditProblem(f"`{edit.path}` is written in {edit.source.encoding}. Use its characters only.")
-        )
-        return b""
 
 
 def _nothing(text: str, tree: Tree) -> str:
