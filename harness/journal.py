@@ -275,3 +275,21 @@ def _migrate(db: sqlite3.Connection) -> None:
 def _short(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def read_turns(folder: Path) -> list[TurnRecord]:
+    """The turns of a run that may be under way: read only, without the lock. () where there is no journal."""
+    path = folder / FILE_NAME
+    if not path.is_file():
+        return []
+    try:
+        db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+    except sqlite3.Error as error:
+        raise JournalError(f"{path}: {error}") from error
+    try:
+        rows = db.execute("SELECT record FROM turns ORDER BY trajectory, rowid").fetchall()
+        return [TurnRecord.model_validate_json(row[0]) for row in rows]
+    except sqlite3.Error as error:
+        raise JournalError(f"{path}: {error}") from error
+    finally:
+        db.close()

@@ -1,0 +1,1 @@
+"""What the commands do; `harness.cli` names them and their options."""

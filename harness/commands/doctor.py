@@ -1,0 +1,207 @@
+"""`bestpatch doctor`: is everything there that a run needs? How to mend what is not; `--mend` does it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+import httpx
+
+from agent.errors import ModelError
+from agent.model.open import embedded_status, ensure_embedded
+from agent.model.spec import Embedded, OpenAI, parse_spec
+from harness.commands.common import FAILED, Exit, give, say
+from harness.config import Settings
+from harness.outcome import redacted
+from sandbox.errors import SandboxError
+
+BASE = "python:3.11"
+"""The base image of most environments."""
+ROOM = 8 * 1024**3
+"""Bytes that images, weights and the model server take."""
+PATIENCE = 8.0
+"""Seconds for an answer from a registry."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that a run needs. `note`: it is missed, and a run does without."""
+
+    name: str
+    state: Literal["ok", "missing", "note"]
+    detail: str
+    mend: str = ""
+
+
+def doctor_command(settings: Settings, *, mend: bool, as_json: bool) -> None:
+    """Raises Exit(4) when something that a run needs is missing."""
+    if mend:
+        _mend(settings)
+    checks = [check for group in (_git, _engine, _disk, _registries, _gpu, _model) for check in group(settings)]
+    if as_json:
+        give(json.dumps([asdict(check) for check in checks], indent=1))
+    else:
+        width = max(len(check.name) for check in checks)
+        marks = {"ok": "ok     ", "missing": "missing", "note": "note   "}
+        for check in checks:
+            give(f"{marks[check.state]}  {check.name:{width}}  {check.detail}")
+            if check.mend and check.state != "ok":
+                give(f"{'':9}{'':{width}}  mend: {check.mend}")
+    if any(check.state == "missing" for check in checks):
+        if not mend and not as_json:
+            say("`bestpatch doctor --mend` mends what it can")
+        raise Exit(FAILED)
+
+
+def _mend(settings: Settings) -> None:
+    """Set up the engine, the base image and the embedded model; what fails is told and then found missing below."""
+    from sandbox.engine import ensure_engine
+
+    try:
+        ensure_engine(say)
+        _with_builder(settings, say, lambda builder: _ensure_base(builder))
+    except SandboxError as error:
+        say(str(error))
+    if _needs_embedded(settings):
+        try:
+            anyio.run(ensure_embedded, settings.paths.cache, say)
+        except ModelError as error:
+            say(str(error))
+
+
+def _git(_: Settings) -> list[Check]:
+    found = _output(["git", "--version"])
+    if found is None:
+        return [Check("git", "missing", "not on PATH", "install git (Debian: apt-get install git)")]
+    return [Check("git", "ok", found)]
+
+
+def _engine(settings: Settings) -> list[Check]:
+    def look(builder: Any) -> list[Check]:
+        info = builder.client.info()
+        found = [Check("engine", "ok", f"Docker {info.get('ServerVersion', '?')}, {info.get('NCPU', '?')} CPUs")]
+        if builder.client.image(f"bestpatch/{BASE}") is not None or builder.client.image(BASE) is not None:
+            found.append(Check("base image", "ok", BASE))
+        else:
+            found.append(Check("base image", "note", f"{BASE} is not there; the first run fetches or makes it"))
+        return found
+
+    try:
+        return _with_builder(settings, lambda _: None, look)
+    except SandboxError as error:
+        return [Check("engine", "missing", str(error), "bestpatch doctor --mend, as root; or start Docker")]
+
+
+def _disk(settings: Settings) -> list[Check]:
+    places = {"cache": settings.paths.cache}
+    docker = Path("/var/lib/docker")
+    if docker.exists():
+        places["engine's disk"] = docker
+    checks: list[Check] = []
+    for name, place in places.items():
+        there = next(path for path in (place, *place.absolute().parents) if path.exists())
+        free = shutil.disk_usage(there).free
+        detail = f"{free / 1e9:.1f} GB free at {place}"
+        if free < settings.sandbox.free_disk_bytes:
+            checks.append(Check(name, "missing", detail, "free some disk: docker system prune"))
+        elif free < ROOM:
+            checks.append(Check(name, "note", f"{detail}; a first set-up takes {ROOM / 1e9:.0f} GB"))
+        else:
+            checks.append(Check(name, "ok", detail))
+    return checks
+
+
+def _registries(_: Settings) -> list[Check]:
+    from sandbox.host import host_network
+
+    index = host_network().arguments.get("PIP_INDEX_URL", "https://pypi.org/simple").split()[0].rstrip("/")
+    checks: list[Check] = []
+    for name, url, lack in (
+        ("package index", f"{index}/pip/", "environments that install packages cannot be built"),
+        ("image registry", "https://registry-1.docker.io/v2/", "base images are made on this machine instead"),
+    ):
+        refused = _refused(url)
+        shown = redacted(index) if name == "package index" else "registry-1.docker.io"
+        if refused is None:
+            checks.append(Check(name, "ok", f"{shown} answers"))
+        else:
+            mend = "check the network, the proxy variables, and pip's index settings"
+            checks.append(Check(name, "note", f"{shown}: {refused}; {lack}", mend))
+    return checks
+
+
+def _gpu(_: Settings) -> list[Check]:
+    found = _output(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"])
+    if not found:
+        return [Check("GPU", "note", "none is visible; models run on the CPU, or elsewhere (--model openai:...)")]
+    return [Check("GPU", "ok", "; ".join(found.splitlines()))]
+
+
+def _model(settings: Settings) -> list[Check]:
+    if not _needs_embedded(settings):
+        return [_endpoint(settings.model or "")]
+    return [
+        Check("embedded", "ok" if ready else "missing", what, "" if ready else f"bestpatch doctor --mend; or {mend}")
+        for what, ready, mend in embedded_status(settings.paths.cache)
+    ]
+
+
+def _endpoint(spec: str) -> Check:
+    parsed = parse_spec(spec)
+    if not isinstance(parsed, OpenAI):
+        return Check("model", "ok", redacted(spec))
+    refused = _refused(f"{parsed.base_url.rstrip('/')}/models")
+    if refused is None:
+        return Check("model", "ok", f"{redacted(spec)} answers")
+    return Check("model", "missing", f"{redacted(spec)}: {refused}", "start the server, or check the address")
+
+
+def _needs_embedded(settings: Settings) -> bool:
+    return settings.model is None or isinstance(parse_spec(settings.model), Embedded)
+
+
+def _refused(url: str) -> str | None:
+    """Why a server does not answer; None when it does, whatever it says (401 is an answer)."""
+    try:
+        with httpx.Client(timeout=PATIENCE, verify=ssl.create_default_context(), follow_redirects=True) as client:
+            client.get(url)
+    except (httpx.HTTPError, OSError, ValueError) as error:
+        return redacted(f"{type(error).__name__}: {error}")
+    return None
+
+
+def _output(command: list[str]) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _with_builder(settings: Settings, tell: Say, action: Callable[[Any], Any]) -> Any:
+    from sandbox.builder import Builder
+    from sandbox.client import connect
+    from sandbox.settings import DockerSettings
+
+    docker = DockerSettings(**settings.sandbox.model_dump())
+    client = connect(docker.url, docker.engine_seconds)
+    try:
+        return action(Builder(client, docker, tell, threading.Event()))
+    finally:
+        client.close()
+
+
+def _ensure_base(builder: Any) -> str:
+    from sandbox.base_image import ensure_base
+
+    return ensure_base(builder, BASE)
