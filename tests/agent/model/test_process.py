@@ -1,0 +1,166 @@
+"""Supervised children: health, death with a known mend, one restart, and an end that leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+
+from agent.errors import ModelUnavailable
+from agent.model.process import Launch, mend_for, served
+
+# A child that serves /health and starts a child of its own, whose ids it prints.
+SERVER = """
+import http.server, os, subprocess, sys
+helper = subprocess.Popen(["sleep", "300"])
+keys = os.environ.get("OPENAI_API_KEY"), os.environ.get("MY_API_KEY")
+print("pids", os.getpid(), helper.pid, "key", *keys, flush=True)
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+    def log_message(self, *args): pass
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def launch(program: str = SERVER, seconds: float = 20.0) -> Launch:
+    return Launch(
+        "child",
+        lambda port: [sys.executable, "-c", program, str(port)],
+        env={"MY_API_KEY": "own"},
+        start_seconds=seconds,
+    )
+
+
+def pids(log: Path) -> list[int]:
+    lines = [line.split() for line in log.read_text().splitlines() if line.startswith("pids")]
+    return [int(pid) for pid in lines[-1][1:3]]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_gone(which: list[int], seconds: float = 15.0) -> None:
+    until = time.monotonic() + seconds
+    while any(alive(pid) for pid in which):
+        assert time.monotonic() < until, f"still alive: {which}"
+        time.sleep(0.05)
+
+
+async def test_it_serves_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-other")
+    async with served(launch(), tmp_path, print) as server:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(server.address)).status_code == 200
+        running = pids(tmp_path / "child.log")
+        assert all(alive(pid) for pid in running)
+        assert "key None own" in (tmp_path / "child.log").read_text()
+    wait_gone(running)
+
+
+async def test_cancelling_ends_it(tmp_path: Path) -> None:
+    with anyio.CancelScope() as scope:
+        async with served(launch(), tmp_path, print):
+            running = pids(tmp_path / "child.log")
+            scope.cancel()
+            await anyio.sleep_forever()
+    wait_gone(running)
+
+
+async def test_it_is_restarted_once_at_the_same_address(tmp_path: Path) -> None:
+    said: list[str] = []
+    async with served(launch(), tmp_path, said.append) as server:
+        address = server.address
+        await server.revive()
+        assert said == []  # it lives: nothing to do
+        os.kill(pids(tmp_path / "child.log")[0], signal.SIGKILL)
+        await anyio.sleep(0.3)
+        await server.revive()
+        assert server.address == address
+        assert "killed by SIGKILL" in said[0]
+        os.kill(pids(tmp_path / "child.log")[0], signal.SIGKILL)
+        await anyio.sleep(0.3)
+        with pytest.raises(ModelUnavailable, match="died a second time"):
+            await server.revive()
+
+
+async def test_a_start_that_fails_shows_the_log_and_a_mend(tmp_path: Path) -> None:
+    program = "import sys; print('ggml: failed to allocate CPU buffer of size 9'); sys.exit(3)"
+    with pytest.raises(ModelUnavailable) as caught:
+        async with served(launch(program), tmp_path, print):
+            pass
+    for part in ("exit code 3", "failed to allocate", "not enough memory", str(tmp_path / "child.log")):
+        assert part in str(caught.value)
+
+
+async def test_a_start_that_never_ends_is_given_up(tmp_path: Path) -> None:
+    started = time.monotonic()
+    with pytest.raises(ModelUnavailable, match="not ready within 1 s"):
+        async with served(launch("import time; time.sleep(60)", seconds=0.6), tmp_path, print):
+            pass
+    assert time.monotonic() - started < 8
+
+
+async def test_a_program_that_does_not_exist(tmp_path: Path) -> None:
+    missing = Launch("child", lambda _: ["/no/such/server"], start_seconds=5)
+    with pytest.raises(ModelUnavailable, match="No such file"):
+        async with served(missing, tmp_path, print):
+            pass
+
+
+async def test_without_a_log_folder_only_failures_keep_their_log(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    async with served(launch(), None, print):
+        assert len(os.listdir(tmp_path)) == 1
+    assert os.listdir(tmp_path) == []
+
+
+def test_it_dies_with_us_even_when_we_are_killed(tmp_path: Path) -> None:
+    program = f"""
+        import anyio, sys
+        from pathlib import Path
+        from tests.agent.model.test_process import launch
+        from agent.model.process import served
+        async def main():
+            async with served(launch(), Path({str(tmp_path)!r}), print):
+                print("up", flush=True)
+                await anyio.sleep_forever()
+        anyio.run(main)
+    """
+    root = Path(__file__).parents[3]
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(program)], cwd=root, stdout=subprocess.PIPE) as us:
+        assert us.stdout is not None
+        assert us.stdout.readline() == b"up\n"
+        running = pids(tmp_path / "child.log")
+        us.kill()
+    wait_gone(running)
+
+
+@pytest.mark.parametrize(
+    ("log", "mend"),
+    [
+        ("torch.OutOfMemoryError: CUDA out of memory", "not enough memory"),
+        ("ValueError: No available memory for the cache blocks", "not enough memory"),
+        ("couldn't bind HTTP server socket", "port"),
+        ("gguf_init_from_file: failed to open GGUF file", "weights"),
+        ("ended while starting (illegal instruction)", "another processor"),
+        ("died (killed by SIGKILL)", "memory"),
+        ("something new", "its log says why"),
+    ],
+)
+def test_known_failures_have_a_mend(log: str, mend: str) -> None:
+    assert mend in mend_for(log)
