@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import tarfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from tests.selection.fakes import BAD, ListRecorder
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
-BASE = os.environ.get("BESTPATCH_TEST_BASE", "python:3.11")
+BASE = "python:3.11"
 FILES: Tree = {
     RepoPath("prices.py"): b"def total(prices, discount=0):\n    return sum(prices) - discount * len(prices)\n",
     RepoPath("tests/test_prices.py"): (
