@@ -106,7 +106,14 @@ def _name(lines: Sequence[str], after: int, at: int, inline: str, tree: Tree) ->
             found = named_path(line, tree)
         if found:
             return found
-    return None
+    return _odd_path(before[-1], tree) if before else None
+
+
+def _odd_path(line: str, tree: Tree) -> str | None:
+    """A path of an unusual kind right before the marker: one word with a slash or a dot, or a folder."""
+    word = line.strip().strip("`*:")
+    odd = "/" in word or "." in word.rstrip(".") or any(path.startswith(f"{word}/") for path in tree)
+    return word if word and " " not in word and odd and not word.startswith(("```", "~~~")) else None
 
 
 def _read_block(lines: Sequence[str], at: int, length: int) -> tuple[tuple[Split, ...], int] | EditProblem:
@@ -118,6 +125,11 @@ def _read_block(lines: Sequence[str], at: int, length: int) -> tuple[tuple[Split
         # A marker of another length may close a block that would otherwise have no end at all.
         following = next((n for n in range(at + 1, len(lines)) if _OPENER.match(lines[n])), len(lines))
         inside = [n for n in range(at + 1, following) if _CLOSER.match(lines[n])]
+    if not inside and following < len(lines):
+        return EditProblem(
+            f"The block that begins on line {at + 1} of your answer has no end (`{'>' * length} REPLACE`) before the "
+            f"next one begins. Write its end, or, if text lines in it look like markers: {_LONGER}"
+        )
     if not inside:
         return EditProblem(
             f"The block that begins on line {at + 1} of your answer has no end (`{'>' * length} REPLACE`): "

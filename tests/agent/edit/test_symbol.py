@@ -365,7 +365,8 @@ def test_a_one_line_class_is_replaced_whole() -> None:
 
 def test_nested_classes_and_functions() -> None:
     tree = one(
-        "class A:\n    class Meta:\n        x = 1\n\n\ndef out():\n    def inner():\n        return 1\n    return inner\n"
+        "class A:\n    class Meta:\n        x = 1\n\n\ndef out():\n    def inner():\n"
+        "        return 1\n    return inner\n"
     )
     assert b"        x = 2\n" in edited(python("class A:\n    class Meta:\n        x = 2"), tree)
     assert b"    def inner():\n        return 2\n    return" in edited(python("def inner():\n    return 2"), tree)
@@ -431,8 +432,10 @@ def test_arbitrary_text_never_raises(text: str, format: str) -> None:
 
 PIECES = st.sampled_from(
     [
-        "```python\n", "```\n", "~~~\n", "def f(x):\n", "    return x\n", "class A:\n", "  def m(self):\n", "\t", "@x\n",
-        "<<<<<<< SEARCH\n", "=======\n", ">>>>>>> REPLACE\n", "<<<<<<< DELETE\n", "mod.py\n", "# mod.py\n", "import os\n",
+        "```python\n", "```\n", "~~~\n", "def f(x):\n", "    return x\n", "class A:\n", "  def m(self):\n",
+        "\t", "@x\n",
+        "<<<<<<< SEARCH\n", "=======\n", ">>>>>>> REPLACE\n", "<<<<<<< DELETE\n", "mod.py\n",
+        "# mod.py\n", "import os\n",
         "'''", '"', "(", "X = 1\n", "...\n", "\r", "\0", "\ud800", "é\n", ";", "\\\n", "if x:\n", "else:\n", "    ",
     ]
 )  # fmt: skip
