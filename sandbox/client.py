@@ -5,7 +5,9 @@ The SDK is untyped, so it is held as `Any` here and nowhere else.
 
 from __future__ import annotations
 
+import base64
 import io
+import json
 import tarfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ import requests.exceptions
 from sandbox.errors import DiskFull, EngineUnavailable, SandboxLost, SandboxTimeout
 
 MAX_READ_BYTES = 16 * 1024**2
+_GO_DIRECTORY = 1 << 31
 
 
 class Refused(Exception):
@@ -181,11 +184,13 @@ class Client:
         with translated("writing into a container"):
             self.api.put_archive(container, folder, archive)
 
-    def exists(self, container: str, path: str) -> bool:
+    def stat(self, container: str, path: str) -> Mapping[str, Any] | None:
+        """What the engine says of a path, its `mode` as Go's FileMode; None when there is nothing."""
         url = f"{self.api.base_url}/v{self.api.api_version}/containers/{container}/archive"
         with translated("looking into a container"):
             answer = self.api.head(url, params={"path": path}, timeout=self.seconds)
-        return answer.status_code == 200
+        told = answer.headers.get("X-Docker-Container-Path-Stat", "")
+        return json.loads(base64.b64decode(told)) if answer.status_code == 200 and told else None
 
     def get(self, container: str, path: str) -> tuple[Mapping[str, Any], bytes]:
         """What the engine says of the path (size, mode, linkTarget) and its tar archive."""
@@ -211,6 +216,10 @@ class Client:
             if refused.status == 404:
                 return None
             raise SandboxLost(str(refused)) from refused
+
+
+def is_folder(stat: Mapping[str, Any]) -> bool:
+    return bool(int(stat["mode"]) & _GO_DIRECTORY)
 
 
 def archive_of(files: Mapping[str, bytes], *, user: int = 0, mode: int = 0o644) -> bytes:

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from sandbox import profile
 from sandbox.base import Ended, Execution, Limits, Patch
-from sandbox.client import MAX_READ_BYTES, Refused, archive_of
+from sandbox.client import MAX_READ_BYTES, Refused, archive_of, is_folder
 from sandbox.docker_engine import Engine
 from sandbox.dockerfile import HELPERS
 from sandbox.errors import PatchRejected, SandboxLost, SandboxTimeout, WorkspaceError
@@ -130,9 +130,13 @@ class DockerWorkspace:
         owner = (self._interior.uid, self._interior.gid)
 
         def write() -> None:
+            # Unpacking would put the file in a folder's place, with all that is in it.
+            there = client.stat(container, full)
+            if there is not None and is_folder(there):
+                raise WorkspaceError(f"cannot write {path!r}: it is a folder")
             missing: list[str] = []
             folder = posixpath.dirname(full)
-            while folder != "/" and not client.exists(container, folder):
+            while folder != "/" and client.stat(container, folder) is None:
                 missing.insert(0, posixpath.basename(folder))
                 folder = posixpath.dirname(folder)
             client.put(container, folder, _archive_with_folders(missing, posixpath.basename(full), data, owner))

@@ -7,6 +7,7 @@ signals included. Nothing needs to be hunted.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import select
 import shlex
@@ -20,8 +21,8 @@ from typing import Any
 from docker.utils import socket as docker_socket
 
 from sandbox.base import Ended, Execution, Limits
-from sandbox.client import Client, State
-from sandbox.errors import SandboxLost, SandboxTimeout
+from sandbox.client import Client, Refused, State
+from sandbox.errors import SandboxError, SandboxLost, SandboxTimeout
 from sandbox.output import Ring
 
 _socket: Any = docker_socket
@@ -111,13 +112,13 @@ def execute(
     socket = client.attach(container)
     try:
         client.start(container)
-        try:
-            late = _drain(socket, ring, time.monotonic() + limits.seconds, client, container, cancelled, watch)
-        except BaseException:
-            client.kill(container)
-            raise
-    finally:
+        late = _drain(socket, ring, time.monotonic() + limits.seconds, client, container, cancelled, watch)
+    except BaseException:
+        # Nobody reads any more, so the engine must not wait for a reader while it kills.
         _close(socket)
+        client.kill(container)
+        raise
+    _close(socket)
     state = _ended_state(client, container)
     seconds = _seconds(state)
     if late or (seconds >= limits.seconds + _GRACE_SECONDS - 1 and state.exit_code == 137):
@@ -149,7 +150,8 @@ def _drain(
             watched = now
             watch()
         if killed_at is None and now >= deadline:
-            client.kill(container)
+            # Aside, because the engine only answers once all output is taken, which is done below.
+            threading.Thread(target=_kill_aside, args=(client, container), daemon=True).start()
             killed_at = now
         elif killed_at is not None and now - killed_at > _KILL_SECONDS:
             raise SandboxTimeout(f"a killed container did not end within {_KILL_SECONDS:.0f} s")
@@ -164,6 +166,12 @@ def _drain(
             data = _receive(socket)
             frames.feed(data)
             open_ = bool(data)
+
+
+def _kill_aside(client: Client, container: str) -> None:
+    # When this fails, the container does not end, and the one who waits for that says so.
+    with contextlib.suppress(SandboxError, Refused):
+        client.kill(container)
 
 
 def _receive(socket: Any) -> bytes:

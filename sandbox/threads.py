@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from anyio import CapacityLimiter, create_task_group, sleep_forever, to_thread
+from anyio.lowlevel import checkpoint_if_cancelled
 
 T = TypeVar("T")
 
@@ -41,6 +42,7 @@ async def work(function: Callable[[threading.Event], T], limiter: CapacityLimite
     async with create_task_group() as group:
         group.start_soon(tell)
         await to_thread.run_sync(run, limiter=limiter)
+        await checkpoint_if_cancelled()  # the caller is gone, and the error is only that of being cut short
         group.cancel_scope.cancel()
     if errors:
         raise errors[0]
