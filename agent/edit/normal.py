@@ -13,7 +13,7 @@ import tomllib
 
 from tree_sitter import Node
 
-from agent.edit.parse import python_tree
+from agent.edit.parse import python_error, python_tree
 from sandbox.base import RepoPath
 
 _CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
@@ -61,9 +61,17 @@ def _spelled(text: str) -> tuple[str, str]:
 
 
 def _python(content: bytes) -> str | None:
-    """The tokens of a Python file and its block structure; None when it has a syntax error."""
+    """The tokens of a Python file and its block structure; None when it has a syntax error.
+
+    The compiler is asked as well: the grammar of tree-sitter lets a line that is indented by mistake pass.
+    """
     root = python_tree(content).root_node
-    if root.has_error or b"\r" in content.replace(b"\r\n", b"") or b"\f" in content:
+    if (
+        root.has_error
+        or python_error(content) is not None
+        or b"\r" in content.replace(b"\r\n", b"")
+        or b"\f" in content
+    ):
         # Lone carriage returns and form feeds mean different things to different tokenizers.
         return None
     parts: list[str] = []

@@ -33,7 +33,7 @@ def check_syntax(path: str, before: bytes | None, after: bytes) -> str | None:
     Files of languages that are not checked, and those that did not parse before, are never wrong.
     """
     if path.endswith((".py", ".pyi")):
-        complaint = _python(after)
+        complaint = python_error(after)
         if complaint is None or (before is not None and _tolerated(before, after)) or _newer_syntax(before, after):
             return None
         return complaint
@@ -44,7 +44,7 @@ def check_syntax(path: str, before: bytes | None, after: bytes) -> str | None:
     return check(after)
 
 
-def _python(source: bytes) -> str | None:
+def python_error(source: bytes) -> str | None:
     """What the compiler says of the source. It is only compiled, never run."""
     try:
         with warnings.catch_warnings():
@@ -58,7 +58,7 @@ def _python(source: bytes) -> str | None:
 
 
 def _tolerated(before: bytes, after: bytes) -> bool:
-    if _python(before) is None:
+    if python_error(before) is None:
         return False
     return errors_in(python_tree(after).root_node) <= errors_in(python_tree(before).root_node)
 
@@ -101,7 +101,7 @@ def first_error(source: bytes) -> str | None:
     root = python_tree(source).root_node
     if not root.has_error:
         return None
-    said = _python(source)
+    said = python_error(source)
     if said is not None:
         return said
     pending = [root]
