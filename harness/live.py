@@ -188,6 +188,8 @@ class LiveView(Silence):
         if step.asking:
             text.append(f"{self._spinner.render(self.state.elapsed)} ", style="cyan")
             text.append(f"writing, turn {step.turns + 1}" + (f" ({step.words})" if step.words else ""))
+        elif step.checking:
+            text.append(f"{self._spinner.render(self.state.elapsed)} running", style="cyan")
         elif step.words:
             text.append(f"{MARKS[step.mood]} {step.words}", style=STYLES[step.mood])
             if step.turns > 1:

@@ -38,6 +38,8 @@ class Step:
     words: str = ""
     turns: int = 0
     asking: bool = False
+    checking: bool = False
+    """The answer is there and its code runs in a sandbox."""
 
 
 @dataclass
@@ -94,6 +96,7 @@ class State:
     def answered(self, request: Request, completions: tuple[Completion, ...], n: int) -> None:
         self.in_flight -= n
         self._asking(request, n, False)
+        self._checking(request, n if completions else 0)
         for completion in completions:
             self.usage += completion.usage
 
@@ -107,7 +110,7 @@ class State:
             return None
         step.mood, step.words = table.get(turn.outcome, ("fair", turn.outcome.value))
         step.turns = turn.index + 1
-        step.asking = False
+        step.asking = step.checking = False
         return step
 
     def note(self, kind: str, detail: dict[str, object]) -> None:
@@ -119,14 +122,20 @@ class State:
                     self.votes[column] = float(str(standing.get("votes", 0)))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
 
     def _asking(self, request: Request, n: int, now: bool) -> None:
+        for step in self._steps(request, n):
+            step.asking = now
+
+    def _checking(self, request: Request, n: int) -> None:
+        for step in self._steps(request, n):
+            step.checking = True
+
+    def _steps(self, request: Request, n: int) -> list[Step]:
+        """What a request writes: one request may draw the same turn of several trajectories."""
         match = re.fullmatch(r"(.*-)(\d+)", request.trajectory)
         if request.stage not in (Stage.TEST_WRITING, Stage.EDITING) or match is None:
-            return
-        # One request may draw the same turn of several trajectories.
-        for number in range(int(match[2]), int(match[2]) + n):
-            row = self.row(f"{match[1]}{number}")
-            step = row.test if request.stage is Stage.TEST_WRITING else row.edit
-            step.asking = now
+            return []
+        rows = [self.row(f"{match[1]}{number}") for number in range(int(match[2]), int(match[2]) + n)]
+        return [row.test if request.stage is Stage.TEST_WRITING else row.edit for row in rows]
 
 
 def duration(seconds: float) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tarfile
 import tempfile
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -128,7 +128,14 @@ class Repository:
         """Whether there are uncommitted changes or untracked files (which the work does not see)."""
         if self._repo.bare:
             return False
-        return bool(self._git("status", "--porcelain", "--ignore-submodules=all").strip())
+        # Looking at changed files runs the filters that the repository's configuration names; without them a filtered
+        # file may at worst count as changed, and this only decides about a note.
+        names = str(self._git("config", "--name-only", "--get-regexp", r"^filter\.", with_exceptions=False)).split("\n")
+        drivers = {name.rpartition(".")[0] for name in names if name}
+        off = [
+            f"{name}.{key}" for name in sorted(drivers) for key in ("clean=", "smudge=", "process=", "required=false")
+        ]
+        return bool(self._git("status", "--porcelain", "--ignore-submodules=all", config=off).strip())
 
     def tree_id(self, commit: str) -> str:
         """Git's id of the commit's tree."""
@@ -214,11 +221,11 @@ class Repository:
         ]
         return {} if all(names) else {**_AUTHOR}
 
-    def _git(self, *args: str, env: Mapping[str, str] | None = None, **kwargs: Any) -> Any:
+    def _git(self, *args: str, env: Mapping[str, str] | None = None, config: Sequence[str] = (), **kwargs: Any) -> Any:
         """Run git with safe configuration. `GitCommandError` on a non-zero exit."""
         git: Any = self._repo.git
-        config = [part for setting in _SAFE for part in ("-c", setting)]
-        command = [Git.GIT_PYTHON_GIT_EXECUTABLE or "git", *config, *args]
+        options = [part for setting in (*_SAFE, *config) for part in ("-c", setting)]
+        command = [Git.GIT_PYTHON_GIT_EXECUTABLE or "git", *options, *args]
         return git.execute(command, env={**_QUIET, **(env or {})}, **kwargs)
 
     @staticmethod
