@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 from agent.edit import Edited, read_edit
 from agent.edit.hygiene import clean_changes
-from agent.errors import ContextTooLong
+from agent.errors import ContextTooLong, ModelError
 from agent.exchange import Exchange, Ground, patiently
 from agent.model.base import Stage
 from agent.prompts import editing as prompts
 from agent.snippet import Script, code_blocks, read_script
+from agent.suspects import Suspect, dealt, suspects
 from agent.test_writing import on_unedited
 from agent.trajectory import Candidate, CandidateId, Outcome, ScriptId, TestScript
 from sandbox.base import Patch
-from sandbox.errors import PatchRejected
+from sandbox.errors import PatchRejected, SandboxError
 from sandbox.script import Verdict
 
 _DONE = re.compile(r"^\s*<done>\s*$", re.MULTILINE)
@@ -28,72 +29,140 @@ class Refused:
     message: str
 
 
-async def edit(
-    ground: Ground, trajectory: str, number: int, script: TestScript | None, turns: int, *, review: bool
-) -> Candidate | None:
-    """The trajectory's candidate: the last patch on which its script passes, else its first patch; None without any.
+@dataclass
+class _Kept:
+    """What an editing trajectory would leave behind if it ended now."""
 
-    `script` is its own, or another trajectory's; invalid ones are left aside. `review`: a model that can judge its
-    work is asked once whether a passing edit is right (CodeMonkeys' approval, arXiv 2501.14723 section 4).
-    Raises the leaves of ModelError (except ContextTooLong, which ends the trajectory) and of SandboxError (except
-    PatchRejected, which is told to the model).
-    """
-    profile = ground.model.profile
-    exchange = Exchange(ground, Stage.EDITING, trajectory)
-    seed = script if script is not None and script.valid else None
-    prompt = prompts.first(profile, seed.source if seed else None, seed.on_unedited if seed else None)
+    script: TestScript | None
     passing: tuple[Patch, TestScript] | None = None
     first: Patch | None = None
     last: Patch | None = None
-    reviewed = False
+
+    def candidate(self, trajectory: str, number: int) -> Candidate | None:
+        """The last patch on which its script passed, else the first patch; None without any.
+
+        The first: of patches that fail their script the first is right more often than the last (0.70 and 0.68 of
+        candidates of the 1.5B model on 40 small bugs), for then it is often the script that is wrong.
+        """
+        name = CandidateId(f"candidate-{number}")
+        if self.passing is not None:
+            return Candidate(name, self.passing[0], self.passing[1], trajectory, True)
+        return Candidate(name, self.first, self.script, trajectory, False) if self.first else None
+
+
+async def edit(
+    ground: Ground, trajectory: str, number: int, script: TestScript | None, turns: int, *, review: bool
+) -> Candidate | None:
+    """The trajectory's candidate. `script` is its own, or another trajectory's; invalid ones are left aside.
+
+    Raises the leaves of ModelError (except ContextTooLong, which ends the trajectory) and of SandboxError (except
+    PatchRejected, which is told to the model) where there is no patch yet; one that is there survives them.
+    """
+    seed = script if script is not None and script.valid else None
+    kept = _Kept(seed)
+    exchange = Exchange(ground, Stage.EDITING, trajectory)
+    try:
+        if ground.model.profile.edit_format == "symbol":
+            await _draw(exchange, kept, number, turns)
+        else:
+            await _converse(exchange, kept, turns, review)
+    except (ModelError, SandboxError) as error:
+        if kept.first is None and not isinstance(error, ContextTooLong):
+            raise
+        detail: dict[str, object] = {"trajectory": trajectory, "why": f"{type(error).__name__}: {error}"[:300]}
+        ground.recorder.note("trajectory_ended", detail)
+    return kept.candidate(trajectory, number)
+
+
+async def _draw(exchange: Exchange, kept: _Kept, number: int, turns: int) -> None:
+    """For small models: each turn is a fresh draw, for the next suspect, until one passes the script.
+
+    They do not mend their own answers: shown the last one and how it failed, 0.57 of candidates were right, drawn
+    anew 0.70 (1.5B, 40 small bugs, three turns). Every other draw shows the test, the rest the suspect alone.
+    """
+    ground, seed = exchange.ground, kept.script
+    found = _small_enough(ground, seed.source if seed else None)
     for turn in range(turns):
-        try:
-            answer = await exchange.ask(prompt)
-        except ContextTooLong as error:
-            ground.recorder.note("trajectory_ended", {"trajectory": trajectory, "why": str(error)[:300]})
-            break
-        if passing is not None and _DONE.search(answer.text):
+        shown = seed if (number + turn) % 2 == 0 or not found else None
+        prompt = prompts.first(
+            ground.model.profile,
+            shown.source if shown else None,
+            shown.on_unedited if shown else None,
+            dealt(found, number, turn),
+        )
+        answer = await exchange.ask(prompt, alone=True)
+        made = await _patched(ground, answer.text)
+        if isinstance(made, Refused):
+            exchange.close(Outcome.EDIT_INVALID, made.message)
+            continue
+        kept.first = kept.first or made
+        if seed is None:
+            exchange.close(Outcome.EDIT_APPLIED)
+            break  # nothing to check it with: a further draw would be no better
+        run = await ground.execute(seed.source, made)
+        if run.verdict is Verdict.PASSED:
+            kept.passing = (made, seed)
             exchange.close(Outcome.EDIT_PASSED)
             break
-        if turn > 0 and seed is not None and profile.edit_format == "search_replace" and _is_script(answer.text):
-            taken = await _new_script(ground, trajectory, turn, answer.text)
+        exchange.close(Outcome.EDIT_APPLIED, prompts.after_run(ground.model.profile, made, seed.on_unedited, run))
+
+
+async def _converse(exchange: Exchange, kept: _Kept, turns: int, review: bool) -> None:
+    """For models that mend: one conversation in which edits, and new scripts, answer what was executed.
+
+    `review`: the model is asked once whether a passing edit is right (CodeMonkeys' approval, arXiv 2501.14723,
+    section 4); what it then writes instead counts only if it passes as well.
+    """
+    ground, seed = exchange.ground, kept.script
+    profile = ground.model.profile
+    prompt = prompts.first(profile, seed.source if seed else None, seed.on_unedited if seed else None)
+    reviewed = False
+    for _ in range(turns):
+        answer = await exchange.ask(prompt)
+        if kept.passing is not None and _DONE.search(answer.text):
+            exchange.close(Outcome.EDIT_PASSED)
+            break
+        if exchange.turn > 1 and seed is not None and _is_script(answer.text):
+            taken = await _new_script(ground, exchange.trajectory, exchange.turn - 1, answer.text)
             if isinstance(taken, Refused):
                 prompt = prompts.script_rejected(taken.message)
                 exchange.close(Outcome.SCRIPT_INVALID, prompt)
                 continue
-            seed = taken
-            exchange.close(Outcome.SCRIPT_VALID)
-            if last is None:
+            seed = kept.script = taken
+            if kept.last is None:
                 prompt = prompts.first(profile, seed.source, seed.on_unedited)
+                exchange.close(Outcome.SCRIPT_VALID, prompt)
                 continue
-            patch = last
+            made, outcome = kept.last, Outcome.SCRIPT_VALID
         else:
-            made = await _patched(ground, answer.text)
-            if isinstance(made, Refused):
-                prompt = prompts.problem(profile, made.message)
+            tried = await _patched(ground, answer.text)
+            if isinstance(tried, Refused):
+                prompt = prompts.problem(profile, tried.message)
                 exchange.close(Outcome.EDIT_INVALID, prompt)
                 continue
-            patch = made
-        first, last = first or patch, patch
+            made, outcome = tried, Outcome.EDIT_APPLIED
+        kept.first, kept.last = kept.first or made, made
         if seed is None:
             exchange.close(Outcome.EDIT_APPLIED)
             break  # nothing to check it with: a further turn would only change it
-        run = await ground.execute(seed.source, patch)
-        prompt = prompts.after_run(profile, patch, seed.on_unedited, run, may_rewrite=True)
+        run = await ground.execute(seed.source, made)
+        prompt = prompts.after_run(profile, made, seed.on_unedited, run)
         if run.verdict is not Verdict.PASSED:
-            exchange.close(Outcome.EDIT_APPLIED, prompt)
+            exchange.close(outcome, prompt)
             continue
-        passing = (patch, seed)
+        kept.passing = (made, seed)
+        exchange.close(Outcome.EDIT_PASSED, prompt if review and not reviewed else "")
         if not review or reviewed:
-            exchange.close(Outcome.EDIT_PASSED)
             break
         reviewed = True
-        exchange.close(Outcome.EDIT_PASSED, prompt)
-    if passing is not None:
-        return Candidate(CandidateId(f"candidate-{number}"), passing[0], passing[1], trajectory, True)
-    if first is None:
-        return None
-    return Candidate(CandidateId(f"candidate-{number}"), first, seed, trajectory, False)
+
+
+def _small_enough(ground: Ground, script: str | None) -> list[Suspect]:
+    """The suspects that fit into an answer."""
+    profile = ground.model.profile
+    most = profile.edit_tokens * profile.chars_per_token * 0.8
+    found = suspects(ground.task.issue, script, ground.context.tree, ground.context.paths)
+    return [suspect for suspect in found if len(suspect.source) <= most]
 
 
 async def _patched(ground: Ground, text: str) -> Patch | Refused:
@@ -102,7 +171,7 @@ async def _patched(ground: Ground, text: str) -> Patch | Refused:
     result = read_edit(text, ground.context.tree, ground.context.paths, profile.edit_format)
     if not isinstance(result, Edited):
         return Refused(result.message)
-    changes, removed = clean_changes(result.changes)
+    changes, removed = clean_changes(result.changes, ground.context.tree)
     if not changes:
         return Refused(f"Nothing of the edit can be kept: {'; '.join(removed)[:500]}")
     try:

@@ -108,10 +108,14 @@ class Exchange:
         """Turns that have been answered."""
         return len(self.answers)
 
-    def request(self, prompt: str, drop: int = 0) -> Request:
-        """The request of the next turn, without `drop` of the oldest turns after the first prompt."""
+    def request(self, prompt: str, drop: int = 0, *, alone: bool = False) -> Request:
+        """The request of the next turn, without `drop` of the oldest turns after the first prompt.
+
+        `alone`: the prompt says everything, so no earlier turn goes with it.
+        """
         messages = [Message("system", self.ground.system)]
-        pairs = list(zip([*self.prompts, prompt], [*self.answers, None], strict=True))
+        said = 0 if alone else len(self.answers)
+        pairs = list(zip([*self.prompts[:said], prompt], [*self.answers[:said], None], strict=True))
         messages.append(Message("user", pairs[0][0]))
         # Dropping an answer goes with the prompt that followed it, so that roles keep alternating.
         for (_, answer), (following, _) in list(pairwise(pairs))[drop:]:
@@ -119,24 +123,26 @@ class Exchange:
         sampling = self.ground.sampling(self.trajectory, self.stage, self.turn)
         return Request(tuple(messages), sampling, self.stage, self.trajectory, self.turn)
 
-    async def ask(self, prompt: str, given: Completion | None = None) -> Completion:
+    async def ask(self, prompt: str, given: Completion | None = None, *, alone: bool = False) -> Completion:
         """The answer to the next prompt. `given`: it was drawn together with others' already.
 
         When the conversation outgrows the window, its middle turns are left out, oldest first. Raises ContextTooLong
         when the first prompt and the newest alone do not fit, and the other leaves of ModelError.
         """
-        answer = given if given is not None else await self._fitting(prompt)
+        answer = given if given is not None else await self._fitting(prompt, alone)
         self.prompts.append(prompt)
         self.answers.append(answer)
         return answer
 
-    async def _fitting(self, prompt: str) -> Completion:
+    async def _fitting(self, prompt: str, alone: bool) -> Completion:
         profile = self.ground.model.profile
         count = counter(profile.chars_per_token)
-        for drop in range(len(self.answers) + 1):
-            request = self.request(prompt, drop)
+        # The first prompt says what to do and the newest exchange how far it went: these are never dropped.
+        most = 0 if alone else max(0, len(self.answers) - 1)
+        for drop in range(most + 1):
+            request = self.request(prompt, drop, alone=alone)
             room = profile.context_tokens - request.sampling.max_tokens
-            last = drop == len(self.answers)
+            last = drop == most
             if not last and sum(count(message.content) + 8 for message in request.messages) > room:
                 continue
             try:

@@ -17,8 +17,6 @@ from sandbox.base import RepoPath, Tree
 
 _CALLED, _NAMED, _MENTIONED, _INHERITED = 4.0, 6.0, 2.0, 0.6
 _LEVELS = 2
-# Names that every class has and prose uses in passing.
-_PLAIN = frozenset({"__init__", "main", "run", "get", "set", "add", "name", "test"})
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ def suspects(issue: str, script: str | None, tree: Tree, shown: Sequence[RepoPat
         # A class that is called runs its constructor.
         names = {owner} if symbol.name == "__init__" else {symbol.name}
         score = _CALLED * bool(names & called) + _NAMED * bool(names & code)
-        if not names & _PLAIN and any(re.search(rf"\b{re.escape(name)}\b", issue) for name in names if name):
+        if any(_telling(name) and re.search(rf"\b{re.escape(name)}\b", issue) for name in names):
             score += _MENTIONED
         if owner and owner in code and score:
             score += _MENTIONED
@@ -80,6 +78,11 @@ def dealt(found: Sequence[Suspect], number: int, turn: int = 0) -> Suspect | Non
         seat = max(range(len(found)), key=lambda i: (found[i].score / (2 * seats[i] + 1), -i))
         seats[seat] += 1
     return found[(seat + turn) % len(found)]
+
+
+def _telling(name: str) -> bool:
+    """Whether a name in prose can only be an identifier: `split_bill` or `busyMinutes`, but not `bill`."""
+    return "_" in name.strip("_") or re.search(r"[a-z][A-Z]", name) is not None
 
 
 def _called(script: str) -> frozenset[str]:

@@ -8,18 +8,21 @@ from sandbox.script import ScriptRun, Verdict
 
 OUTPUT_CHARS = 1_500
 
+# Of 640 first answers of Qwen2.5-Coder-1.5B on 40 small bugs, 0.78 failed on the unedited tree and 0.70 also passed on
+# the right fix; without the sentence about the issue's own examples 0.81 and 0.65, and half as long again. Asking for
+# a sentence of thought first gave 0.47 and 0.28, and the example before the task 0.26 and 0.24.
 _ASSERTS = """\
-Write a short Python test script that shows the issue. Import what you test from the repository's module and \
-end with plain assert statements about what the issue says is right. The asserts must fail on the code as it is now, \
-and pass once the issue is solved. Prefer the examples of the issue; expect no values that you cannot be sure of.
-Do not copy, redefine or fix the repository's code, and do not catch exceptions. No test framework. \
-Answer with one Python block and nothing else, like this one for another repository:
+Write a short Python test script that fails on the code as it is now and passes once the issue is solved. \
+Import what you test from the repository's module and end with plain assert statements about what the issue says is \
+right. Use the issue's own examples and no other values. Do not copy, redefine or fix the repository's code, and do \
+not catch exceptions. No test framework. Answer with one Python block and nothing else, like this one for another \
+repository:
 ```python
 from shop.basket import Basket
 
 basket = Basket()
 basket.add("tea", 2)
-assert basket.count("tea") == 2, basket.count("tea")
+assert basket.count("tea") == 2
 ```"""
 
 _EXIT_CODES = """\

@@ -39,6 +39,8 @@ class InMemorySandbox:
 
     async def make_patch(self, changes: Changes) -> Patch:
         self.made += 1
+        if self.errors:
+            raise self.errors.pop(0)
         if any(path.startswith("..") for path in changes):
             raise PatchRejected("leaves the repository")
         changed = {path: data for path, data in changes.items() if self.files.get(path) != data}

@@ -113,7 +113,7 @@ async def test_a_trajectory_without_a_valid_script_takes_anothers(monkeypatch: p
     seeds = [candidate.script.trajectory for candidate in result.candidates if candidate.script]
     # 0 and 2 had none of their own: dealt round, not twice the same
     assert seeds == ["trajectory-1", "trajectory-1", "trajectory-3", "trajectory-3"]
-    assert {script.id: script.valid for script in result.scripts}["script-trajectory-0-0"] is False
+    assert {str(script.id): script.valid for script in result.scripts}["script-trajectory-0-0"] is False
 
 
 async def test_without_any_valid_script_the_edits_come_from_the_issue_alone(monkeypatch: pytest.MonkeyPatch) -> None:
