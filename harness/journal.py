@@ -189,7 +189,7 @@ class Journal:
         )
 
     def turns(self) -> Iterator[TurnRecord]:
-        for (record,) in self._db.execute("SELECT record FROM turns ORDER BY trajectory, rowid"):
+        for (record,) in self._db.execute("SELECT record FROM turns ORDER BY trajectory, stage DESC, number"):
             yield TurnRecord.model_validate_json(record)
 
     def notes(self, kind: str) -> list[dict[str, object]]:
@@ -287,7 +287,7 @@ def read_turns(folder: Path) -> list[TurnRecord]:
     except sqlite3.Error as error:
         raise JournalError(f"{path}: {error}") from error
     try:
-        rows = db.execute("SELECT record FROM turns ORDER BY trajectory, rowid").fetchall()
+        rows = db.execute("SELECT record FROM turns ORDER BY trajectory, stage DESC, number").fetchall()
         return [TurnRecord.model_validate_json(row[0]) for row in rows]
     except sqlite3.Error as error:
         raise JournalError(f"{path}: {error}") from error
