@@ -207,7 +207,8 @@ def make(git: Git, request: str, repository: str) -> str:
         blocked = _blocked(path, entries, changes)
         if blocked is not None:
             raise Rejected("%r needs a folder where %r is a file" % (shown, os.fsdecode(blocked)))
-        if path not in entries and any(other.startswith(path + b"/") for other in entries):
+        below = path + b"/"
+        if any(other.startswith(below) and changes.get(other, b"") is not None for other in entries):
             raise Rejected("%r is a folder in the repository" % shown)
         name = git("hash-object", "-w", "-t", "blob", "--no-filters", "--stdin", input=content).strip()
         info.append(mode.encode() + b" " + name + b"\t" + path)

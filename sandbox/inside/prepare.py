@@ -141,6 +141,7 @@ def fresh(repository: str, commit: str) -> None:
     git("symbolic-ref", "HEAD", "refs/heads/main", GIT_DIR=old)
     git("update-ref", "refs/heads/main", commit, GIT_DIR=old)
     git("read-tree", commit, GIT_DIR=old)
+    shutil.rmtree(os.path.join(old, "logs"), ignore_errors=True)
 
 
 def begin(repository: str, uid: int, gid: int) -> None:
