@@ -51,7 +51,7 @@ def code_blocks(text: str) -> list[tuple[str, str]]:
 
 
 class Symbols:
-    """Where the repository's Python modules define which top-level names."""
+    """Where the repository's Python modules define which top-level names, and which others they import."""
 
     def __init__(self, tree: Tree, shown: Collection[RepoPath]) -> None:
         self.modules: dict[str, frozenset[str]] = {}
@@ -61,12 +61,12 @@ class Symbols:
             if not path.endswith(".py") or is_test(path) or len(tree[path]) > 400_000:
                 continue
             module = module_name(path)
-            names = _defined(tree[path])
-            self.modules[module] = names
-            for name in names:
+            defined, imported = _names(tree[path])
+            self.modules[module] = defined | imported
+            for name in sorted(defined):
                 homes.setdefault(name, []).append(module)
             if path in shown:
-                self.shown.update(names)
+                self.shown.update(defined)
         self._shown_modules = {module_name(path) for path in shown if path.endswith(".py")}
         self._homes = homes
 
@@ -95,31 +95,38 @@ def module_name(path: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _defined(content: bytes) -> frozenset[str]:
+def _names(content: bytes) -> tuple[frozenset[str], frozenset[str]]:
+    """Top-level names that a module defines, and those that it imports; `*` stands for whatever it imports so."""
     try:
         module = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError):
         found = re.findall(rb"^(?:def|class|async def)[ \t]+(\w+)", content, re.MULTILINE)
-        return frozenset(name.decode() for name in found)
-    names: set[str] = set()
+        return frozenset(name.decode() for name in found), frozenset()
+    defined: set[str] = set()
+    imported: set[str] = set()
     for node in module.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            names.add(node.name)
+            defined.add(node.name)
         elif isinstance(node, ast.Assign):
-            names.update(target.id for target in node.targets if isinstance(target, ast.Name))
+            defined.update(target.id for target in node.targets if isinstance(target, ast.Name))
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            names.add(node.target.id)
-    return frozenset(name for name in names if not name.startswith("__"))
+            defined.add(node.target.id)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            imported.update((alias.asname or alias.name).split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.If | ast.Try):  # imports under a condition: anything may come of them
+            imported.add("*")
+    return frozenset(name for name in defined if not name.startswith("__")), frozenset(imported)
 
 
 def read_script(text: str, symbols: Symbols, *, asserts: bool) -> Script | ScriptProblem:
     """The script in a completion, mended. With `asserts` it must hold an assertion."""
-    source = _chosen(text)
-    if source is None:
+    chosen = _chosen(text)
+    if chosen is None:
         return ScriptProblem("There was no Python block in your answer.")
-    module = _parsed(source)
-    if isinstance(module, ScriptProblem):
-        return module
+    parsed = _parsed(chosen)
+    if isinstance(parsed, ScriptProblem):
+        return parsed
+    source, module = parsed
     if not module.body:
         return ScriptProblem("The Python block was empty.")
     before = ast.dump(module)
@@ -149,13 +156,14 @@ def _chosen(text: str) -> str | None:
     return stripped if stripped and not isinstance(_parsed(stripped), ScriptProblem) and "\n" in stripped else None
 
 
-def _parsed(source: str) -> ast.Module | ScriptProblem:
-    """The script's syntax tree; of one that was cut off at its end, what is complete."""
+def _parsed(source: str) -> tuple[str, ast.Module] | ScriptProblem:
+    """The script and its syntax tree; of one that was cut off at its end, what is complete."""
     lines = source.rstrip().splitlines()
     first: SyntaxError | None = None
     for cut in range(min(4, len(lines))):
         try:
-            return ast.parse("\n".join(lines[: len(lines) - cut]))
+            kept = "\n".join(lines[: len(lines) - cut])
+            return kept, ast.parse(kept)
         except SyntaxError as error:
             first = first or error
             if error.lineno is not None and error.lineno < len(lines) - 3:
@@ -179,33 +187,19 @@ def _asserts(module: ast.Module) -> bool:
 
 
 def _own_imports(module: ast.Module, symbols: Symbols) -> None:
-    """Point imports of modules that do not exist at the modules that define the names."""
+    """Point imports of names that are not where the script looks for them at the modules that define them."""
     body: list[ast.stmt] = []
     for node in module.body:
-        if not isinstance(node, ast.ImportFrom):
+        if not isinstance(node, ast.ImportFrom) or any(alias.name == "*" for alias in node.names):
             body.append(node)
             continue
         name = ("" if node.level else node.module) or ""
-        known = symbols.modules.get(name)
-        outside = name.split(".")[0] in sys.stdlib_module_names or (
-            name and not symbols.package(name.split(".")[0]) and not any(symbols.home(a.name) for a in node.names)
-        )
-        if outside or any(alias.name == "*" for alias in node.names):
-            body.append(node)
-            continue
+        there = symbols.modules.get(name, frozenset[str]())
         for alias in node.names:
-            there = known is not None and alias.name in known
-            home = None if there or symbols.package(f"{name}.{alias.name}") else symbols.home(alias.name)
-            if home is None or _reexported(name, home, symbols):
-                body.append(ast.ImportFrom(node.module, [alias], node.level))
-            else:
-                body.append(ast.ImportFrom(home, [alias], 0))
+            right = name.split(".")[0] in sys.stdlib_module_names or alias.name in there or "*" in there
+            home = None if right or symbols.package(f"{name}.{alias.name}") else symbols.home(alias.name)
+            body.append(ast.ImportFrom(home or node.module, [alias], 0 if home else node.level))
     module.body = body
-
-
-def _reexported(name: str, home: str, symbols: Symbols) -> bool:
-    """Whether a package may hand on a name that a module below it defines: then the import is left as it is."""
-    return name in symbols.modules and home.startswith(f"{name}.")
 
 
 def _copies(module: ast.Module, symbols: Symbols) -> ScriptProblem | None:
