@@ -8,14 +8,17 @@ already is not run again. One model server serves all runs.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import statistics
+import subprocess
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -30,8 +33,10 @@ from check import check  # noqa: E402 - the examples' checker is a script beside
 
 from agent.model.base import Model  # noqa: E402
 from agent.model.open import open_model  # noqa: E402
+from agent.task import Task  # noqa: E402
 from harness import Result, Settings, local_task, solve  # noqa: E402
 from harness.config import EnvironmentSettings  # noqa: E402
+from harness.outcome import identity  # noqa: E402
 from sandbox.base import Patch, Sandbox  # noqa: E402
 from sandbox.docker import DockerBackend  # noqa: E402
 
@@ -52,6 +57,10 @@ class Row:
 
     name: str
     seed: int
+    run: str
+    """Digest of what decides the outcome: issue, settings, prompts. Another one is another run."""
+    commit: str
+    """Of bestpatch, for the record."""
     model: str
     candidates: int
     """Asked for; `correct` has one entry for each that came of it."""
@@ -68,10 +77,6 @@ class Row:
     cached_tokens: int
     completion_tokens: int
     stage_seconds: Mapping[str, float]
-
-    @property
-    def key(self) -> tuple[str, int, str, int]:
-        return self.name, self.seed, self.model, self.candidates
 
     @property
     def random(self) -> float:
@@ -118,32 +123,45 @@ async def measure(
     file = folder / "rows.jsonl"
     environment = environment or EnvironmentSettings()
     settings = Settings(model=options.model, candidates=options.candidates, environment=environment)
-    label = options.model or "default"
-    wanted = [(item, seed) for item in items for seed in seeds(options.seeds)]
-    known = {row.key: row for row in read_rows(file)}
-    todo = [(item, seed) for item, seed in wanted if (item.name, seed, label, options.candidates) not in known]
+    tasks = [
+        (item, local_task(item.repository, item.issue, settings), settings.model_copy(update={"seed": seed}))
+        for item in items
+        for seed in seeds(options.seeds)
+    ]
+    wanted = {run_id(task, mine): (item, task, mine) for item, task, mine in tasks}
+    known = {row.run for row in read_rows(file)}
+    todo = {run: value for run, value in wanted.items() if run not in known}
     say(f"{len(wanted)} runs wanted, {len(wanted) - len(todo)} known, rows in {file}")
     if todo:
         async with open_model(options.model, cache=settings.paths.cache, log_dir=folder, say=say) as model:
 
-            async def one(item: Item, seed: int) -> None:
-                out = folder / "runs" / f"{item.name}-{seed}-{options.candidates}"
-                mine = settings.model_copy(update={"seed": seed})
-                row = await run(item, mine, label, options.jobs, model, out)
+            async def one(run: str, item: Item, task: Task, mine: Settings) -> None:
+                row = await measured(run, item, task, mine, options.jobs, model, folder / "runs" / f"{item.name}-{run}")
                 if row is not None:
                     with file.open("a", encoding="utf-8") as stream:
                         stream.write(json.dumps(asdict(row)) + "\n")
 
-            await in_parallel(options.jobs, [lambda item=item, seed=seed: one(item, seed) for item, seed in todo])
-    keys = {(item.name, seed, label, options.candidates) for item, seed in wanted}
-    rows = [row for row in read_rows(file) if row.key in keys]
+            await in_parallel(options.jobs, [partial(one, run, *value) for run, value in todo.items()])
+    rows = [row for row in read_rows(file) if row.run in wanted]
     print(table(rows))
     return rows
 
 
-async def run(item: Item, settings: Settings, label: str, jobs: int, model: Model, out: Path) -> Row | None:
+def run_id(task: Task, settings: Settings) -> str:
+    """Equal for runs that would come out alike."""
+    return hashlib.sha256(json.dumps(identity(task, settings), sort_keys=True).encode()).hexdigest()[:10]
+
+
+def commit() -> str:
+    """The commit of bestpatch; with a + when there are changes on top of it."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=10", "--dirty=+"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+async def measured(
+    run: str, item: Item, task: Task, settings: Settings, jobs: int, model: Model, out: Path
+) -> Row | None:
     """One run and its judgement; None when infrastructure failed, so that a later call tries again."""
-    task = local_task(item.repository, item.issue, settings)
     started = time.monotonic()
     result = await solve(task, settings, out=out, model=model)
     say(f"{item.name} seed {settings.seed}: {result.status}, {time.monotonic() - started:.0f} s")
@@ -160,12 +178,14 @@ async def run(item: Item, settings: Settings, label: str, jobs: int, model: Mode
     row = Row(
         name=item.name,
         seed=settings.seed,
-        model=label,
+        run=run,
+        commit=commit(),
+        model=result.manifest.model,
         candidates=settings.candidates,
         jobs=jobs,
         status=result.status,
-        correct=tuple(verdicts[item.patch] for item in result.candidates),
-        classes=len({item.class_id for item in result.candidates}),
+        correct=tuple(verdicts[made.patch] for made in result.candidates),
+        classes=len({made.class_id for made in result.candidates}),
         selected=bool(result.patch) and verdicts[result.patch],
         confidence=result.confidence,
         wall=result.wall_seconds,
@@ -183,7 +203,7 @@ async def run(item: Item, settings: Settings, label: str, jobs: int, model: Mode
 
 async def judge(sandbox: Sandbox, result: Result, tests: Mapping[str, bytes]) -> dict[str, bool]:
     """Patch -> whether the hidden tests pass, for each different patch of a result."""
-    patches = dict.fromkeys([*(item.patch for item in result.candidates), *filter(None, [result.patch])])
+    patches = dict.fromkeys([*(made.patch for made in result.candidates), *filter(None, [result.patch])])
     return {patch: (await check(sandbox, Patch(patch), tests)).passed for patch in patches}
 
 
