@@ -23,6 +23,7 @@ def main() -> None:
     params.n_parallel = int(slots)
     params.n_ctx = int(cells)
     params.kv_unified = True
+    params.cache_idle_slots = False
     params.n_batch, params.n_ubatch = 2048, 512
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = cores
     params.flash_attn_type = llama.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED

@@ -12,10 +12,10 @@ from tests.agent.model.test_client import ask, client
 
 async def test_a_prompt_that_the_server_finds_too_long_is_typed_not_a_crash_of_the_worker() -> None:
     """There, its own count by another model's tokenizer decides, and a refusal by the server is not mapped."""
-    async with fake_server(moves=[Status(400, "prompt is too long: 210000 tokens > 200000 maximum")]) as server:
-        async with client(server) as model:
-            with pytest.raises(ContextTooLong):
-                await model.complete(ask())
+    refusal = Status(400, "prompt is too long: 210000 tokens > 200000 maximum")
+    async with fake_server(moves=[refusal]) as server, client(server) as model:
+        with pytest.raises(ContextTooLong):
+            await model.complete(ask())
 
 
 async def test_samples_of_one_prompt_are_one_request() -> None:
