@@ -65,10 +65,10 @@ def is_assertion(error: BaseException) -> bool:
         return all(is_assertion(part) for part in parts)
     if isinstance(error, AssertionError):
         return True
-    return any(
-        kind.__name__ == "Failed" and kind.__module__.split(".")[0] in ("_pytest", "pytest")
-        for kind in type(error).__mro__
-    )
+    # pytest says that its exceptions are builtins, so they are not known by their names.
+    outcomes = sys.modules.get("_pytest.outcomes")
+    failed = getattr(outcomes, "Failed", None)
+    return failed is not None and isinstance(error, failed)
 
 
 def show(error: BaseException) -> None:
@@ -96,11 +96,11 @@ def exit_code(stop: SystemExit, path: str) -> int:
         if type(owner).__name__ == "TestProgram" and type(owner).__module__.startswith("unittest"):
             return unittest_code(owner.result)
     code: Any = stop.code
-    if type(code).__name__ == "ExitCode" and type(code).__module__.startswith("_pytest"):
+    if type(code).__name__ == "ExitCode" and type(code).__module__.split(".")[0] in ("pytest", "_pytest"):
         # pytest's own numbers: 1 tests failed; 2 is an interruption, not a finding.
         return PRESENT if int(code) == 1 else FIXED if int(code) == 0 else BROKEN
     raised_in = stack[-1].f_code.co_filename
-    if raised_in != path and os.path.basename(raised_in) != "_sitebuiltins.py":  # there is exit()
+    if raised_in != path and "_sitebuiltins" not in raised_in:  # where exit() lives
         show(stop)
         say("the code under test ended the program (SystemExit); catch it in the script if it is expected")
         return BROKEN
