@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
+from harness.config import Settings
 from harness.report.text import clean, count, money, percent, seconds
 from harness.result import Result
 
@@ -67,14 +71,34 @@ def share(part: int, whole: int) -> str:
 
 
 def command(result: Result) -> str:
-    """The command line that repeats the run, from what differs between runs."""
-    settings = result.manifest.settings
+    """The command line that repeats the run: flags for what differs most, variables for other changed settings."""
+    settings = dict(result.manifest.settings)
     words = ["bestpatch", "solve", "REPO", "--base", result.task.base_commit[:12], "--issue", "issue.md"]
-    words += ["--model", result.manifest.model, "--seed", str(result.manifest.seed)]
-    for key, flag in (("candidates", "--candidates"), ("edit_turns", "--turns")):
-        if key in settings:
-            words += [flag, str(settings[key])]
-    return clean(shlex.join(words), 2_000)
+    settings.pop("model", None)
+    if result.manifest.model != "default":
+        words += ["--model", result.manifest.model]
+    words += ["--seed", str(result.manifest.seed)]
+    settings.pop("seed", None)
+    if "candidates" in settings:
+        words += ["--candidates", str(settings.pop("candidates"))]
+    variables = _changed(settings, Settings.model_construct().model_dump(mode="json"))
+    return clean(" ".join([*variables, shlex.join(words)]), 4_000)
+
+
+def _changed(settings: Mapping[str, object], defaults: Mapping[str, object], path: str = "BESTPATCH_") -> list[str]:
+    """`BESTPATCH_SECTION__KEY=value` for each setting that is not the default; without those of one machine."""
+    found: list[str] = []
+    for key, value in sorted(settings.items()):
+        if path == "BESTPATCH_" and key in ("budget", "paths", "sandbox"):
+            continue
+        default = defaults.get(key)
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            inner = cast("Mapping[str, object]", value), cast("Mapping[str, object]", default)
+            found += _changed(*inner, f"{path}{key.upper()}__")
+        elif value != default and value not in (None, [], {}):
+            # The name stays without quotes: a shell takes a quoted one for the command's.
+            found.append(f"{path}{key.upper()}={shlex.quote(value if isinstance(value, str) else json.dumps(value))}")
+    return found
 
 
 def manifest_rows(result: Result) -> tuple[tuple[str, str], ...]:

@@ -46,6 +46,14 @@ class ClassView:
 
 
 @dataclass(frozen=True)
+class LooseView:
+    """A candidate that no selection put into a class, because the run ended before."""
+
+    record: CandidateRecord
+    files: tuple[FileDiff, ...]
+
+
+@dataclass(frozen=True)
 class ScriptView:
     name: str
     record: ScriptRecord
@@ -78,6 +86,7 @@ class View:
     """The patch byte for byte, for copying; "" when it is too long for a page."""
     facts: tuple[tuple[str, str], ...]
     classes: tuple[ClassView, ...]
+    loose: tuple[LooseView, ...]
     winner: ClassView | None
     picture: Picture | None
     legend: tuple[tuple[str, str, str], ...]
@@ -108,6 +117,7 @@ def make_view(result: Result, turns: Sequence[TurnRecord]) -> View:
         patch=result.patch if len(result.patch) <= PATCH_SHOWN else "",
         facts=_facts(result, len(classes)),
         classes=classes,
+        loose=tuple(LooseView(item, read_diff(item.patch)) for item in result.candidates if item.class_id is None),
         winner=next((item for item in classes if item.winner), None),
         picture=picture(result, list(names), labels),
         legend=tuple((verdict, SYMBOLS[verdict], MEANINGS[verdict]) for verdict in SYMBOLS),

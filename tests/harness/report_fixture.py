@@ -232,7 +232,15 @@ MANIFEST = Manifest(
     profile="small-coder",
     image_digest="sha256:3b1f6a0c9d",
     prompts_digest="9f2c77ab01",
-    settings={"candidates": 8, "edit_turns": 4, "selection": {"shortlist": 3}},
+    settings={
+        "model": "embedded",
+        "seed": 3,
+        "candidates": 12,
+        "edit_turns": 4,
+        "budget": {"tokens": 5},
+        "selection": {"shortlist": 5, "comparison_turns": 4},
+        "environment": {"install": ["pip install -e ."], "env": []},
+    },
 )
 
 TASK = TaskRecord(

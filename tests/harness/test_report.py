@@ -210,6 +210,15 @@ def test_every_status_says_what_happened_and_what_to_do(result: Result, says: st
     assert ("How the candidates stand" in page.text) == bool(result.candidates)
 
 
+def test_candidates_of_an_interrupted_run_are_shown() -> None:
+    full = without_winner(Status.INTERRUPTED, made=True)
+    loose = tuple(item.model_copy(update={"class_id": None, "rank": None}) for item in full.candidates)
+    page = Page(render(full.model_copy(update={"candidates": loose, "matrix": (), "comparison": None}), ()))
+    assert "The candidates" in page.headings
+    assert "max(last.end, span.end)" in page.text
+    assert "candidate-7" in page.text
+
+
 def test_a_thin_choice_warns() -> None:
     page = Page(render(selected().model_copy(update={"confidence": 0.2}), ()))
     assert "The evidence is thin" in page.text

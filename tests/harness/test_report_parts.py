@@ -220,7 +220,16 @@ def test_usage_by_stage() -> None:
     assert (whole.wall, whole.cached) == ("2 min 44 s", "92 %")
 
 
-def test_the_command_repeats_the_run() -> None:
-    assert command(selected()) == (
-        "bestpatch solve REPO --base 6b26c86827ec --issue issue.md --model embedded --seed 3 --candidates 8 --turns 4"
+def test_the_command_repeats_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BESTPATCH_SELECTION__SHORTLIST", "5")  # what this shell says is not what the run had
+    said = command(selected())
+    assert said == (
+        """BESTPATCH_ENVIRONMENT__INSTALL='["pip install -e ."]' BESTPATCH_SELECTION__SHORTLIST=5 """
+        "bestpatch solve REPO --base 6b26c86827ec --issue issue.md --model embedded --seed 3 --candidates 12"
     )
+
+
+def test_the_default_model_is_not_named() -> None:
+    result = selected()
+    manifest = result.manifest.model_copy(update={"model": "default"})
+    assert "--model" not in command(result.model_copy(update={"manifest": manifest}))
