@@ -68,10 +68,10 @@ def _whole_end(data: bytes) -> bytes:
 
 def _whole_start(data: bytes) -> bytes:
     """Without the rest of a UTF-8 character at the start."""
-    for skip in range(min(3, len(data))):
-        if data[skip] & 0b1100_0000 != 0b1000_0000:
-            return data[skip:]
-    return data
+    skip = 0
+    while skip < min(3, len(data)) and data[skip] & 0b1100_0000 == 0b1000_0000:
+        skip += 1
+    return data[skip:]
 
 
 def shown(execution: Execution) -> str:

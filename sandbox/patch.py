@@ -106,7 +106,8 @@ def check_patch(patch: Patch) -> tuple[RepoPath, ...]:
         raise PatchRejected(f"the patch has {size} bytes; at most {MAX_PATCH_BYTES} are taken")
     if "\0" in patch:
         raise PatchRejected("the patch contains a NUL character; make it with `git diff --binary`")
-    files = _read(patch.split("\n"))
+    # Without the empty string after the last line break: it is no line, and would pass for blank context.
+    files = _read(patch.removesuffix("\n").split("\n"))
     if patch.strip() and not files:
         raise PatchRejected("this is no unified diff: it changes no file")
     if len(files) > MAX_PATCH_FILES:
