@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from agent.context.outline import excerpt, symbols
@@ -58,8 +58,8 @@ def pack(files: Sequence[Source], issue: str, budget: int, count: Count) -> Pack
             left -= count(whole)
             paths.append(file.path)
             continue
-        # The best file may take what there is; the next ones leave room for each other.
-        room = left if place == 0 else min(left, max(_LEAST, left // 2))
+        # A part takes what it can use, but leaves a share to the files after it.
+        room = min(left, max(_LEAST, left * 3 // 4 if place == 0 else left // 2))
         part = _part(file, issue, room, count) if place < _EXCERPTED and room >= min(_LEAST, budget) else None
         if part is None:
             left_out.append(file.path)
@@ -72,21 +72,23 @@ def pack(files: Sequence[Source], issue: str, budget: int, count: Count) -> Pack
 
 
 def _part(file: Source, issue: str, room: int, count: Count) -> str | None:
-    """An excerpt within the room, with as many of the issue's functions as fit; None when nothing of it fits."""
-    wanted: list[str] = []
-    best: str | None = None
-    for qualified in _by_hits(file, issue):
-        attempt = block(file.path, excerpt(file.path, file.text, [*wanted, qualified]))
-        if count(attempt) <= room:
-            wanted.append(qualified)
-            best = attempt
-    if best is not None:
-        return best
-    for text in (excerpt(file.path, file.text, ()), _bodies(file, issue)):
-        attempt = block(file.path, text)
-        if count(attempt) <= room:
-            return attempt
-    return _cut(file, issue, room, count)
+    """An excerpt within the room, with as many of the issue's functions as fit; None when nothing of it fits.
+
+    With the signatures of the rest where these leave room for a function, else the functions alone.
+    """
+    likely = _by_hits(file, issue)
+    for rendered in (excerpt, _bodies):
+        wanted: list[str] = []
+        best: str | None = None
+        for qualified in likely:
+            attempt = block(file.path, rendered(file.path, file.text, [*wanted, qualified]))
+            if count(attempt) <= room:
+                wanted.append(qualified)
+                best = attempt
+        if best is not None:
+            return best
+    signatures = block(file.path, excerpt(file.path, file.text, ()))
+    return signatures if count(signatures) <= room else _cut(file, likely[:1], room, count)
 
 
 def _by_hits(file: Source, issue: str) -> list[str]:
@@ -103,21 +105,22 @@ def _by_hits(file: Source, issue: str) -> list[str]:
     return [qualified for _, _, qualified in sorted(scored)[:12]]
 
 
-def _bodies(file: Source, issue: str) -> str:
-    """The best function alone, for a file whose very signatures are too long."""
-    best = _by_hits(file, issue)[:1]
-    lines = file.text.splitlines()
-    kept = [
-        "\n".join(lines[symbol.start : symbol.end])
-        for symbol in symbols(file.path, file.text)
-        if symbol.qualified in best
-    ]
-    return "[...]\n" + "\n".join(kept) + "\n[...]" if kept else file.text[:4000]
+def _bodies(path: str, text: str, wanted: Collection[str]) -> str:
+    """The wanted functions alone, each under its class, with `[...]` for all between them."""
+    lines = text.splitlines()
+    found = symbols(path, text)
+    kept: list[str] = []
+    for symbol in found:
+        if symbol.qualified in wanted:
+            owners = [o for o in found if o.kind == "class" and o.start < symbol.start and symbol.end <= o.end]
+            kept += [line for o in owners for line in lines[o.start : o.body] if line.lstrip().startswith("class ")]
+            kept += [*lines[symbol.start : symbol.end], "[...]"]
+    return "\n".join(["[...]", *kept])
 
 
-def _cut(file: Source, issue: str, room: int, count: Count) -> str | None:
+def _cut(file: Source, wanted: Collection[str], room: int, count: Count) -> str | None:
     """The first lines of the best function, or of the file, that fit."""
-    lines = _bodies(file, issue).splitlines()
+    lines = (_bodies(file.path, file.text, wanted) if wanted else file.text[:4000]).splitlines()
     low, high = 0, len(lines)
     while low < high:
         middle = (low + high + 1) // 2
