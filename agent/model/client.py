@@ -26,10 +26,10 @@ class Patience:
     """How long to wait. The read deadline grows with the prompt and the answers; the rates are floors, not averages."""
 
     connect: float = 10.0
-    least: float = 60.0
-    prompt_rate: float = 500.0
+    least: float = 120.0
+    prompt_rate: float = 50.0
     """Prompt tokens a second below which a server counts as hanging."""
-    answer_rate: float = 5.0
+    answer_rate: float = 1.0
     """Answer tokens a second of one sequence, likewise."""
     total: float | None = None
     """Seconds for all attempts together; by default two read deadlines and a minute of waiting between attempts."""
