@@ -29,7 +29,7 @@ class Patience:
     least: float = 120.0
     prompt_rate: float = 50.0
     """Prompt tokens a second below which a server counts as hanging."""
-    answer_rate: float = 1.0
+    answer_rate: float = 2.0
     """Answer tokens a second of one sequence, likewise."""
     total: float | None = None
     """Seconds for all attempts together; by default two read deadlines and a minute of waiting between attempts."""

@@ -332,7 +332,7 @@ async def test_one_failure_among_single_answers_is_the_failure_itself() -> None:
 def test_the_deadline_grows_with_prompt_answer_and_count() -> None:
     patience = Patience()
     assert patience.read(1000, 100, 1) < patience.read(50_000, 100, 1) < patience.read(50_000, 4000, 1)
-    assert patience.read(1000, 4000, 32) == pytest.approx(60 + 2 + 3200)
+    assert patience.read(1000, 4000, 32) == pytest.approx(120 + 20 + 8000)
 
 
 async def test_the_key_is_sent_as_bearer_only() -> None:
