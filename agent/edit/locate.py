@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from agent.edit.definitions import Definition, outline, walk
@@ -123,14 +123,3 @@ def files_naming(definition: Definition, tree: Tree) -> list[RepoPath]:
     name = re.escape(definition.last_name.encode("utf-8", "replace"))
     pattern = re.compile(rb"(?m)^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+" + name + rb"\b")
     return [path for path, content in tree.items() if path.endswith((".py", ".pyi")) and pattern.search(content)]
-
-
-def known_names(files: Sequence[RepoPath], tree: Tree, most: int = 40) -> list[str]:
-    """`path: name, name, ...` for each Python file, for a message."""
-    listed: list[str] = []
-    for path in files:
-        names = [item.name for item in walk(definitions_of(path, tree)) if item.kind in {"function", "class"}]
-        if names:
-            more = ", ..." if len(names) > most else ""
-            listed.append(f"`{path}`: {', '.join(names[:most])}{more}")
-    return listed

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.edit.blocks import Block, block_path, fenced_blocks, without_path_line
 from agent.edit.definitions import Definition, outline
 from agent.edit.imports import add_imports
 from agent.edit.lines import read_source
-from agent.edit.locate import Place, Wanted, definitions_of, files_naming, known_names, locate
+from agent.edit.locate import Place, Wanted, definitions_of, files_naming, locate
 from agent.edit.merge import FileEdit
+from agent.edit.novel import is_code, is_test, may_be_made, unknown
 from agent.edit.parse import first_error
-from agent.edit.paths import alike, named_path, resolve
+from agent.edit.paths import named_path, resolve
 from agent.edit.reindent import dedented
 from agent.edit.values import EditProblem, first_problems
 from sandbox.base import Changes, RepoPath, Tree
@@ -31,7 +32,6 @@ def name(arguments):
 
 _PYTHON = {"", "py", "python", "python3", "py3", "pycon", "cython", "sage"}
 _DEFINES = re.compile(r"(?m)^[ \t]*(?:(?:async[ \t]+)?def|class)[ \t]+\w+")
-_TEST_NAME = re.compile(r"^(?:test_|Test[A-Z_]|main$|check_solution$|run_tests?$)")
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,9 @@ class _Work:
     edits: dict[RepoPath, FileEdit] = field(default_factory=dict[RepoPath, FileEdit])
     created: dict[RepoPath, bytes | None] = field(default_factory=dict[RepoPath, bytes | None])
     problems: list[EditProblem] = field(default_factory=list[EditProblem])
+    placed: list[Place] = field(default_factory=list[Place])
+    orphans: list[tuple[Part, int]] = field(default_factory=list[tuple[Part, int]])
+    """Parts that define only what is new and name no file, and how many places were found before each."""
 
     def edit(self, path: RepoPath) -> FileEdit:
         if path not in self.edits:
@@ -77,6 +80,8 @@ def read_symbols(text: str, tree: Tree, shown: Sequence[RepoPath]) -> Changes | 
     work = _Work(tree, tuple(path for path in shown if path in tree))
     for part in parts:
         _take(part, work)
+    for part, after in work.orphans:
+        _take_orphan(part, after, work)
     for edit in work.edits.values():
         if edit.stubs and not edit.splices and not work.problems:
             names = ", ".join(f"`{name}`" for name in edit.stubs[:5])
@@ -140,7 +145,7 @@ def _take(part: Part, work: _Work) -> None:
     if isinstance(named, EditProblem):
         work.problems.append(named)
         return
-    wanted = _wanted(part)
+    wanted = part.definitions
     places = _places(part, wanted, named, work)
     if isinstance(places, EditProblem):
         work.problems.append(places)
@@ -169,17 +174,6 @@ def _named_file(part: Part, work: _Work) -> RepoPath | EditProblem | None:
     return path
 
 
-def _wanted(part: Part) -> list[Definition]:
-    """The definitions to place: all but the assignments that belong to an example of use after the code."""
-    functions = [item for item in part.definitions if item.kind != "assignment"]
-    last = max((item.stop for item in functions if not _is_test(item)), default=0)
-    return [item for item in part.definitions if item.kind != "assignment" or item.start < last or not functions]
-
-
-def _is_test(item: Definition) -> bool:
-    return bool(_TEST_NAME.match(item.name)) or item.parameters.endswith("TestCase)")
-
-
 def _places(
     part: Part, wanted: list[Definition], named: RepoPath | None, work: _Work
 ) -> list[Place | None] | EditProblem:
@@ -197,50 +191,60 @@ def _places(
     if not any(found):
         found = among([path for path in work.shown if path != named])
     if not any(found):
-        others = [item for item in wanted if item.kind != "assignment"]
+        others = [item for item in wanted if item.kind != "assignment" and not is_test(item)]
         found = among(list(dict.fromkeys(path for item in others for path in files_naming(item, work.tree))))
     # The file where some definitions surely are decides for those that could be in several.
     sure = list(dict.fromkeys(item.path for item in found if isinstance(item, Place)))
     if any(isinstance(item, EditProblem) for item in found) and sure:
         again = among(sure)
         found = [b if isinstance(a, EditProblem) and b else a for a, b in zip(found, again, strict=True)]
+    # Beside functions, an assignment of a name that only another file has belongs to an example of use.
+    homes = {item.path for item, new in zip(found, wanted, strict=True) if is_code(new) and isinstance(item, Place)}
+    if any(is_code(item) for item in wanted):
+        found = [
+            None if new.kind == "assignment" and not (isinstance(item, Place) and item.path in homes) else item
+            for item, new in zip(found, wanted, strict=True)
+        ]
     problem = next((item for item in found if isinstance(item, EditProblem)), None)
     return problem or [item for item in found if not isinstance(item, EditProblem)]
 
 
-def _take_new(part: Part, wanted: list[Definition], named: RepoPath | EditProblem | None, work: _Work) -> None:
-    """Nothing in the part is known: a new file if one is named, else a problem that lists what there is."""
-    if isinstance(named, EditProblem):
-        work.problems.append(named)
-    elif named and named not in work.tree and _may_be_made(named, part, work):
+def _take_new(part: Part, wanted: list[Definition], named: RepoPath | None, work: _Work) -> None:
+    """Nothing in the part is known: a new file if one is named, else it may belong beside what another part has."""
+    if part.name is None and any(is_code(item) for item in wanted):
+        work.orphans.append((part, len(work.placed)))
+    elif named and not part.error and may_be_made(named, work.tree):
         work.created[named] = ("\n".join(part.lines).strip("\n") + "\n").encode("utf-8", "replace")
     else:
-        names = ", ".join(f"`{item.name}`" for item in wanted[:5]) or "nothing"
-        there = "\n".join(known_names([named] if named and named in work.tree else work.shown, work.tree)) or "none"
-        missing = f" There is no file `{named}`." if named and named not in work.tree else ""
-        work.problems.append(
-            EditProblem(
-                f"The code defines {names}, which none of the files has.{missing} Keep the names as they are, and "
-                f"write what is new beside a definition that exists. The definitions shown to you are:\n{there}"
-            )
-        )
+        work.problems.append(unknown(wanted, named, work.shown, work.tree))
 
 
-def _may_be_made(path: RepoPath, part: Part, work: _Work) -> bool:
-    parent = path.rpartition("/")[0]
-    known = not parent or any(other.startswith(f"{parent}/") for other in work.tree)
-    script = re.search(r"(^|/)(main|example|solution|file|script|test|your_\w+)\.py$", path)
-    return path.endswith(".py") and known and not script and not alike(path, work.tree) and not part.error
+def _take_orphan(part: Part, after: int, work: _Work) -> None:
+    """Put new helpers that stand in a block of their own beside the definition before it, or else after it."""
+    if not work.placed:
+        work.problems.append(unknown(part.definitions, None, work.shown, work.tree))
+        return
+    beside = work.placed[after - 1] if after else work.placed[0]
+    wanted = [item for item in part.definitions if is_code(item) and not is_test(item)]
+    places = [beside, *(None for _ in wanted)] if after else [*(None for _ in wanted), beside]
+    known = [replace(beside.definition, names=frozenset())]
+    _splice(part, [*known, *wanted] if after else [*wanted, *known], places, work, beside)
 
 
-def _splice(part: Part, wanted: list[Definition], places: list[Place | None], work: _Work) -> None:
+def _splice(
+    part: Part, wanted: list[Definition], places: list[Place | None], work: _Work, fixed: Place | None = None
+) -> None:
+    """Replace what has a place, and insert what has none beside it. `fixed` only stands for a place to be beside."""
     used: dict[RepoPath, frozenset[str]] = {}
+    code = [item.start for item in wanted if is_code(item) and not is_test(item)]
+    if fixed is None:
+        work.placed += [place for place in places if place is not None]
     for number, (item, place) in enumerate(zip(wanted, places, strict=True)):
         if place is not None:
-            problem = work.edit(place.path).replace(item, part.lines, place.definition)
+            problem = work.edit(place.path).replace(item, part.lines, place.definition) if place != fixed else None
             path = place.path
-        elif _is_test(item):
-            continue
+        elif is_test(item) or (item.kind == "assignment" and code and item.start > code[-1]):
+            continue  # a test, or what an example of use after the code assigns
         else:
             after = next((p for p in reversed(places[:number]) if p is not None), None)
             before = next((p for p in places[number:] if p is not None), None)

@@ -258,6 +258,29 @@ def test_of_a_copy_and_a_new_version_the_new_one_counts() -> None:
     assert edited(f"Fixed:\n{new}\nIt was:\n{old}", tree) == b"def f(x):\n    return 2\n"
 
 
+def test_an_assignment_after_the_code_is_taken_only_where_the_file_has_it() -> None:
+    tree = tree_of(a_py="def f():\n    return 1\n\n\nTABLE = {1: f}\n", b_py="result = 0\n")
+    made = symbol(python("def f():\n    return 2\n\nTABLE = {2: f}\nresult = f()\nprint(result)"), tree)
+    assert made == {"a.py": b"def f():\n    return 2\n\n\nTABLE = {2: f}\n"}
+
+
+def test_a_helper_in_a_block_of_its_own_goes_beside_the_known_definition() -> None:
+    tree = one("import os\n\n\ndef f():\n    return 1\n\n\ndef g():\n    return 2\n")
+    helper, fixed = python("import re\n\ndef h():\n    return re.I"), python("def f():\n    return h()")
+    begin = b"import os\nimport re\n\n\n"
+    for text, order in (
+        (helper + fixed, b"def h():\n    return re.I\n\n\ndef f():\n    return h()"),
+        (fixed + helper, b"def f():\n    return h()\n\n\ndef h():\n    return re.I"),
+    ):
+        assert edited(text, tree) == begin + order + b"\n\n\ndef g():\n    return 2\n"
+
+
+def test_a_test_in_a_block_of_its_own_is_dropped() -> None:
+    tree = tree_of(a_py="def f():\n    return 1\n", test_a_py="def test_f():\n    assert f() == 1\n")
+    text = python("def f():\n    return 2") + python("def test_f():\n    assert f() == 2\n\ntest_f()")
+    assert list(symbol(text, tree, ["a.py"])) == ["a.py"]
+
+
 @pytest.mark.parametrize(
     "text",
     [
