@@ -12,6 +12,8 @@ from agent.edit.lines import read_source
 from agent.edit.values import EditProblem
 from sandbox.base import RepoPath, Tree
 
+_TESTS = re.compile(r"(^|/)(tests?|testing)/|(^|/)(test_[^/]*|[^/]*_test|conftest)\.py$")
+
 
 @dataclass(frozen=True)
 class Place:
@@ -119,7 +121,8 @@ def _likeness(wanted: Wanted, place: Place, tree: Tree) -> float:
 
 
 def files_naming(definition: Definition, tree: Tree) -> list[RepoPath]:
-    """The Python files of the tree that may define the name, by a quick look at their bytes."""
+    """The Python files that may define the name, by a quick look at their bytes; tests only where no other does."""
     name = re.escape(definition.last_name.encode("utf-8", "replace"))
     pattern = re.compile(rb"(?m)^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+" + name + rb"\b")
-    return [path for path, content in tree.items() if path.endswith((".py", ".pyi")) and pattern.search(content)]
+    found = [path for path, content in tree.items() if path.endswith((".py", ".pyi")) and pattern.search(content)]
+    return [path for path in found if not _TESTS.search(path)] or found

@@ -317,6 +317,11 @@ def test_files_not_shown_are_searched_last() -> None:
     assert list(symbol(python("def g():\n    return 2"), tree, ["a.py"])) == ["b.py"]
 
 
+def test_of_files_not_shown_those_with_tests_come_last() -> None:
+    tree = tree_of(a_py="x = 1\n", pkg__b_py="def g():\n    return 1\n", tests__c_py="def g():\n    return 1\n")
+    assert list(symbol(python("def g():\n    return 2"), tree, ["a.py"])) == ["pkg/b.py"]
+
+
 def test_two_files_with_the_same_function_are_ambiguous() -> None:
     tree = tree_of(a_py="def f():\n    return 1\n", b_py="def f():\n    return 1\n")
     said = problem(python("def f():\n    return 2"), tree)
