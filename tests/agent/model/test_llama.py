@@ -11,7 +11,7 @@ import pytest
 from agent.errors import ModelUnavailable
 from agent.model import llama
 from agent.model.files import make_folder
-from agent.model.llama import build_engine, build_folder, find_engine, launch_llama, pool_cells
+from agent.model.llama import build_engine, build_folder, find_engine, keep_prompts, launch_llama, pool_cells
 
 # Stands for a built server: answers /health and one completion, or dies of SIGILL's cousin at the first token.
 FAKE_ENGINE = """#!{python}
@@ -90,6 +90,16 @@ def test_the_server_listens_on_the_loopback_only_and_its_key_is_in_no_command_li
     assert "the-key" not in " ".join(argv)
     assert launch.env["LLAMA_API_KEY"] == "the-key"
     assert launch.env["OMP_WAIT_POLICY"] == "passive"
+
+
+def test_the_patch_takes_out_one_place_and_nothing_else(tmp_path: Path) -> None:
+    source = tmp_path / "server-context.cpp"
+    forgets = llama._FORGETS  # pyright: ignore[reportPrivateUsage]
+    source.write_text(f"before\n{forgets}after\n")
+    keep_prompts(source)
+    assert source.read_text() == "before\nafter\n"
+    with pytest.raises(ModelUnavailable, match="not the expected one"):
+        keep_prompts(source)
 
 
 def test_the_pool_of_cells_has_bounds() -> None:
