@@ -33,7 +33,7 @@ def placed(
     own = indent_of(made[new.start])
     before: Sequence[str] = file_lines[old.start : old.stop] if old else ()
     if old and _only_header_is_off(new, made, indent, old, file_lines):
-        head = [indent + line.lstrip(" \t") for line in made[new.start : new.body]]
+        head = [indent + line for line in made[new.start : new.body]]
         return head + made[new.body : new.stop]
     literal = _string_rows("\n".join(made))
     result: list[str] = []

@@ -179,9 +179,9 @@ def _places(
 ) -> list[Place | None] | EditProblem:
     """For each definition its place, or None when it is new."""
 
-    def among(files: Sequence[RepoPath]) -> list[Place | EditProblem | None]:
+    def among(files: Sequence[RepoPath], hints: str = part.hints) -> list[Place | EditProblem | None]:
         return [
-            locate(Wanted(item, "\n".join(part.lines[item.start : item.stop]), part.hints), files, work.tree)
+            locate(Wanted(item, "\n".join(part.lines[item.start : item.stop]), hints), files, work.tree)
             for item in wanted
         ]
 
@@ -193,10 +193,11 @@ def _places(
     if not any(found):
         others = [item for item in wanted if item.kind != "assignment" and not is_test(item)]
         found = among(list(dict.fromkeys(path for item in others for path in files_naming(item, work.tree))))
-    # The file where some definitions surely are decides for those that could be in several.
+    # The file and the class where some definitions surely are decide for those that could be in several.
     sure = list(dict.fromkeys(item.path for item in found if isinstance(item, Place)))
     if any(isinstance(item, EditProblem) for item in found) and sure:
-        again = among(sure)
+        near = " ".join(item.definition.name for item in found if isinstance(item, Place))
+        again = among(sure, f"{part.hints}\n{near}")
         found = [b if isinstance(a, EditProblem) and b else a for a, b in zip(found, again, strict=True)]
     # Beside functions, an assignment of a name that only another file has belongs to an example of use.
     homes = {item.path for item, new in zip(found, wanted, strict=True) if is_code(new) and isinstance(item, Place)}

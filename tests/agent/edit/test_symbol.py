@@ -108,6 +108,15 @@ def test_a_class_named_beside_the_block_decides() -> None:
         assert edited(text, tree) == tree["mod.py"].replace(b"return 2", b"return 3")
 
 
+def test_the_class_of_its_neighbour_in_the_block_decides() -> None:
+    tree = one(
+        "class A:\n    def m(self):\n        return 1\n\n\n"
+        "class B:\n    def m(self):\n        return 2\n\n    def n(self):\n        return 2\n"
+    )
+    made = edited(python("def m(self):\n    return 3\n\ndef n(self):\n    return 3"), tree)
+    assert made == tree["mod.py"].replace(b"return 2", b"return 3")
+
+
 def test_a_clear_likeness_decides() -> None:
     made = edited(python("def __init__(self, size):\n    self.size = size or 1"), one(CLASSES))
     assert made.decode() == CLASSES.replace("self.size = size", "self.size = size or 1")
