@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import cast
@@ -44,7 +44,7 @@ class FakeSandbox:
     asked: list[Patch] = field(default_factory=list[Patch])
 
     @asynccontextmanager
-    async def workspace(self, patch: Patch) -> AsyncIterator[FakeSandbox]:
+    async def workspace(self, patch: Patch) -> AsyncGenerator[FakeSandbox]:
         self.asked.append(patch)
         if patch not in self.files:
             raise PatchRejected("no")

@@ -24,7 +24,7 @@ def symbol(text: str, tree: Tree, shown: list[str] | None = None) -> dict[str, b
     """The changes of an edit by definitions that must be taken."""
     result = read_edit(text, tree, [RepoPath(path) for path in (shown if shown is not None else tree)], "symbol")
     assert isinstance(result, Edited), result.message
-    return dict(result.changes)
+    return {str(path): content for path, content in result.changes.items()}
 
 
 def edited(text: str, tree: Tree) -> bytes:
@@ -39,7 +39,7 @@ def blocks(text: str, tree: Tree, shown: list[str] | None = None) -> dict[str, b
     names = [RepoPath(path) for path in (shown if shown is not None else tree)]
     result = read_edit(text, tree, names, "search_replace")
     assert isinstance(result, Edited), result.message
-    return dict(result.changes)
+    return {str(path): content for path, content in result.changes.items()}
 
 
 def problem(text: str, tree: Tree, format: str = "symbol", shown: list[str] | None = None) -> str:

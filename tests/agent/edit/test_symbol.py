@@ -5,7 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.edit import EditResult, read_edit
+from sandbox.base import RepoPath
 from tests.agent.edit.helpers import edited, one, problem, python, symbol, tree_of
+
+MOD = RepoPath("mod.py")
 
 CLASSES = '''"""Doc."""
 import os
@@ -105,7 +108,7 @@ def test_a_class_named_beside_the_block_decides() -> None:
         python("def m(self):\n    return 3", "The bug is in `B.m`:"),
         python("# class B\ndef m(self):\n    return 3"),
     ):
-        assert edited(text, tree) == tree["mod.py"].replace(b"return 2", b"return 3")
+        assert edited(text, tree) == tree[MOD].replace(b"return 2", b"return 3")
 
 
 def test_the_class_of_its_neighbour_in_the_block_decides() -> None:
@@ -114,7 +117,7 @@ def test_the_class_of_its_neighbour_in_the_block_decides() -> None:
         "class B:\n    def m(self):\n        return 2\n\n    def n(self):\n        return 2\n"
     )
     made = edited(python("def m(self):\n    return 3\n\ndef n(self):\n    return 3"), tree)
-    assert made == tree["mod.py"].replace(b"return 2", b"return 3")
+    assert made == tree[MOD].replace(b"return 2", b"return 3")
 
 
 def test_a_clear_likeness_decides() -> None:
@@ -245,13 +248,13 @@ def test_comments_that_only_sound_like_left_out_lines_are_fine() -> None:
 def test_an_ellipsis_that_was_there_before_is_fine() -> None:
     tree = one("class P(Protocol):\n    def m(self) -> int: ...\n\n    def n(self) -> int: ...\n")
     made = edited(python("class P(Protocol):\n    def m(self) -> str: ...\n\n    def n(self) -> int: ..."), tree)
-    assert made == tree["mod.py"].replace(b"m(self) -> int", b"m(self) -> str")
+    assert made == tree[MOD].replace(b"m(self) -> int", b"m(self) -> str")
 
 
 def test_stubs_for_unchanged_methods_leave_them_as_they_are() -> None:
     tree = one("class A:\n    def m(self):\n        return 1\n\n    def n(self):\n        return 2\n")
     code = "class A:\n    def m(self):\n        # unchanged\n        pass\n\n    def n(self):\n        return 3"
-    assert edited(python(code), tree) == tree["mod.py"].replace(b"return 2", b"return 3")
+    assert edited(python(code), tree) == tree[MOD].replace(b"return 2", b"return 3")
     assert "no body" in problem(python("class A:\n    def m(self):\n        pass"), tree)
 
 
@@ -389,7 +392,7 @@ def test_search_replace_blocks_are_taken_in_the_symbol_format() -> None:
 
 def test_class_line_and_bases_change_only_when_written() -> None:
     tree = one("class A(Base):\n    x = 1\n\n    def m(self):\n        return 1\n")
-    assert edited(python("class A:\n    x = 2"), tree) == tree["mod.py"].replace(b"x = 1", b"x = 2")
+    assert edited(python("class A:\n    x = 2"), tree) == tree[MOD].replace(b"x = 1", b"x = 2")
     made = edited(python("@total_ordering\nclass A(Base, Other):\n    def m(self):\n        return 2"), tree)
     assert made == b"@total_ordering\nclass A(Base, Other):\n    x = 1\n\n    def m(self):\n        return 2\n"
 
