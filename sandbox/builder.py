@@ -40,9 +40,8 @@ class Builder:
         context.seek(0)
         log: deque[str] = deque(maxlen=_LOG_LINES)
         deadline = time.monotonic() + self.settings.build_seconds
-        api = self.client.api
         try:
-            with translated("building an image"):
+            with self._stream(self.settings.build_seconds) as api, translated("building an image"):
                 events = api.build(
                     fileobj=context,
                     custom_context=True,
@@ -107,15 +106,30 @@ class Builder:
         if "@" in name:
             repository, tag = name, None
         deadline = time.monotonic() + self.settings.build_seconds
-        # A client of its own: the deadline for each piece of the answer belongs to the connection.
-        client = connect(self.settings.url, self.settings.pull_seconds, 1)
+        with self._stream(self.settings.pull_seconds) as api, translated("pulling"):
+            for event in api.pull(repository, tag=tag, stream=True, decode=True):
+                if "error" in event:
+                    raise EnvironmentUnavailable(str(event["error"]))
+                self._go_on(deadline, "the pull", "")
+
+    @contextmanager
+    def _stream(self, seconds: float) -> Generator[Any, None, None]:
+        """The SDK with a connection of its own, whose deadline holds for each piece of a long answer.
+
+        The SDK gives no way to end such an answer early. Its responses are noted as they come, and closed.
+        """
+        client = connect(self.settings.url, seconds, 1)
+        answers: list[Any] = []
+
+        def note(answer: Any, *_: Any, **__: Any) -> None:
+            answers.append(answer)
+
+        client.api.hooks["response"].append(note)
         try:
-            with translated("pulling"):
-                for event in client.api.pull(repository, tag=tag, stream=True, decode=True):
-                    if "error" in event:
-                        raise EnvironmentUnavailable(str(event["error"]))
-                    self._go_on(deadline, "the pull", "")
+            yield client.api
         finally:
+            for answer in answers:
+                answer.close()
             client.close()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import socket
 import tarfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ import docker
 import docker.errors
 import docker.utils
 import requests.exceptions
+from docker.constants import DEFAULT_DOCKER_API_VERSION
 
 from sandbox.errors import DiskFull, EngineUnavailable, SandboxLost, SandboxTimeout
 
@@ -60,13 +62,29 @@ def translated(doing: str) -> Generator[None, None, None]:
         raise SandboxLost(f"{doing}: the connection to the engine broke: {error}") from error
 
 
+def _knock(url: str, seconds: float) -> None:
+    """Connect to a local socket once, because the SDK leaves the socket open when that fails."""
+    if url.startswith("unix:"):
+        path = "/" + url.removeprefix("unix:").lstrip("/")
+        with socket.socket(socket.AF_UNIX) as door:
+            door.settimeout(seconds)
+            door.connect(path)
+
+
 def connect(url: str | None, seconds: float, connections: int = 32) -> Client:
     """A client of the engine at `url` (DOCKER_HOST or the local socket when None). Raises EngineUnavailable."""
+    make: Any = docker.APIClient
     try:
         from_environment: Any = docker.utils.kwargs_from_env()
         where: dict[str, Any] = {"base_url": url} if url else from_environment
-        make: Any = docker.APIClient
-        api: Any = make(**where, version="auto", timeout=seconds, max_pool_size=connections)
+        _knock(str(where.get("base_url") or "unix:///var/run/docker.sock"), seconds)
+        # Asked by hand: the SDK's own negotiation leaves the connection open when it fails.
+        probe: Any = make(**where, version=DEFAULT_DOCKER_API_VERSION, timeout=seconds)
+        try:
+            version = str(probe.version(api_version=False)["ApiVersion"])
+        finally:
+            probe.close()
+        api: Any = make(**where, version=version, timeout=seconds, max_pool_size=connections)
     except (docker.errors.DockerException, requests.exceptions.RequestException, OSError) as error:
         raise EngineUnavailable(
             f"no Docker engine answers ({error}). Start one, or install one with `python -m sandbox.engine` as "
@@ -80,6 +98,7 @@ class State:
     """How a container's main process ended. Times are the engine's, ISO 8601."""
 
     running: bool
+    removing: bool
     exit_code: int
     out_of_memory: bool
     started: str
@@ -143,6 +162,7 @@ class Client:
             state = self.api.inspect_container(container)["State"]
         return State(
             running=state["Running"],
+            removing=state["Status"] in ("removing", "dead"),
             exit_code=state["ExitCode"],
             out_of_memory=state["OOMKilled"],
             started=state["StartedAt"],

@@ -194,6 +194,8 @@ def _ended_state(client: Client, container: str) -> State:
     state = client.state(container)
     if state.running:
         raise SandboxLost("the engine lost track of a container's end")
+    if state.removing:
+        raise SandboxLost("somebody else removed the container of a running command")
     # The notice of an out-of-memory kill can come just after the notice of the end.
     for _ in range(3):
         if state.exit_code != 137 or state.out_of_memory:

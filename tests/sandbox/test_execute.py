@@ -101,7 +101,7 @@ class FakeClient(Client):
 
     def state(self, container: str) -> State:
         times = ("2026-01-01T00:00:00.123456789Z", "2026-01-01T00:00:01.623456789Z")
-        return State(False, self.code, self.out_of_memory, *times)
+        return State(False, False, self.code, self.out_of_memory, *times)
 
 
 FRAME = b"\1\0\0\0\0\0\0\3abc"
