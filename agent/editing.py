@@ -62,7 +62,7 @@ async def edit(
     kept = _Kept(seed)
     exchange = Exchange(ground, Stage.EDITING, trajectory)
     try:
-        if ground.model.profile.edit_format == "symbol":
+        if ground.draws_anew:
             await _draw(exchange, kept, number, turns)
         else:
             await _converse(exchange, kept, turns, review)
@@ -77,8 +77,7 @@ async def edit(
 async def _draw(exchange: Exchange, kept: _Kept, number: int, turns: int) -> None:
     """For small models: each turn is a fresh draw, for the next suspect, until one passes the script.
 
-    They do not mend their own answers: shown the last one and how it failed, 0.57 of candidates were right, drawn
-    anew 0.70 (1.5B, 40 small bugs, three turns). Every other draw shows the test, the rest the suspect alone.
+    Every other draw shows the test, the rest the suspect alone.
     """
     ground, seed = exchange.ground, kept.script
     found = _small_enough(ground, seed.source if seed else None)

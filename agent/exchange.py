@@ -24,6 +24,7 @@ from sandbox.script import ScriptRun, run_script
 T = TypeVar("T")
 
 _RETRIES = 2
+_HOTTER = 0.2
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,24 @@ class Ground:
         async with self.executions:
             return await patiently(lambda: run_script(self.sandbox, source, patch, self.limits))
 
+    @property
+    def draws_anew(self) -> bool:
+        """Whether each turn is a fresh draw rather than a conversation.
+
+        Small models, which write whole functions, do not mend: shown their last answer and how it failed, 0.57 of
+        candidates were right, drawn anew 0.70; of scripts that were not valid 0.16 were mended, where a fresh draw
+        is valid more often than not (Qwen2.5-Coder-1.5B, 40 small bugs). Fresh draws also reuse the whole prompt.
+        """
+        return self.model.profile.edit_format == "symbol"
+
     def sampling(self, trajectory: str, stage: Stage, turn: int) -> Sampling:
-        """How a turn is drawn: the profile's temperature, a seed of its own."""
+        """How a turn is drawn: the profile's temperature, a seed of its own; a repeated draw is a little hotter.
+
+        Of the edits after a first one that failed, 0.24 and 0.12 passed at 0.8, 0.33 and 0.17 at 1.0.
+        """
         profile = self.model.profile
         return Sampling(
-            profile.temperature,
+            profile.temperature + (_HOTTER if turn and self.draws_anew else 0.0),
             profile.top_p,
             profile.edit_tokens if stage is Stage.EDITING else profile.script_tokens,
             int(digest_of(str(self.seed), trajectory, stage, str(turn))[:8], 16) & 0x7FFFFFFF,

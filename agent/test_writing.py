@@ -25,7 +25,8 @@ async def write_script(
 ) -> TestScript | None:
     """The trajectory's test script: valid if any turn's was, else the most useful one seen; None without any.
 
-    `given` yields the first turn's completion when it is drawn together with other trajectories'.
+    A model that mends is told what its script did; one that does not is asked anew (`Ground.draws_anew`). `given`
+    yields the first turn's completion when it is drawn together with other trajectories'.
     Raises the leaves of ModelError (except ContextTooLong, which ends the trajectory) and of SandboxError.
     """
     profile = ground.model.profile
@@ -35,7 +36,8 @@ async def write_script(
     for turn in range(turns):
         try:
             first = await given() if given is not None and turn == 0 else None
-            answer = await exchange.ask(prompt, first)
+            asked = prompts.first(profile) if ground.draws_anew else prompt
+            answer = await exchange.ask(asked, first, alone=ground.draws_anew)
         except ContextTooLong as error:
             ground.recorder.note("trajectory_ended", {"trajectory": trajectory, "why": str(error)[:300]})
             return best

@@ -20,6 +20,7 @@ from sandbox.base import Limits, Patch, Recipe, RepoPath
 from sandbox.script import Verdict
 from tests.agent.fakes import InMemorySandbox, Judge, Memory
 
+STRONG = replace(SCRIPTED, edit_format="search_replace")
 FILES = {"clock.py": "def parse(text):\n    return int(text)\n"}
 
 
@@ -56,7 +57,8 @@ def ground_of(
 
 
 async def test_turns_go_on_until_code_has_seen_the_script_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    ground, model, sandbox, memory = ground_of(monkeypatch, [Rule(BLIND, turn=0), Rule(BROKEN, turn=1), Rule(GOOD)])
+    rules = [Rule(BLIND, turn=0), Rule(BROKEN, turn=1), Rule(GOOD)]
+    ground, model, sandbox, memory = ground_of(monkeypatch, rules, profile=STRONG)
     script = await write_script(ground, "trajectory-0", 5)
     assert script is not None
     assert script.valid
@@ -73,12 +75,26 @@ async def test_turns_go_on_until_code_has_seen_the_script_fail(monkeypatch: pyte
 
 
 async def test_a_script_that_cannot_be_parsed_costs_no_execution(monkeypatch: pytest.MonkeyPatch) -> None:
-    ground, model, sandbox, _ = ground_of(monkeypatch, [Rule(fence("assert (("), turn=0), Rule(GOOD)])
+    rules = [Rule(fence("assert (("), turn=0), Rule(GOOD)]
+    ground, model, sandbox, _ = ground_of(monkeypatch, rules, profile=STRONG)
     script = await write_script(ground, "trajectory-0", 3)
     assert script is not None
     assert script.valid
     assert len(sandbox.executed) == 1
     assert "not valid Python" in model.requests[1].messages[-1].content
+
+
+async def test_a_small_model_is_asked_anew_and_a_little_hotter(monkeypatch: pytest.MonkeyPatch) -> None:
+    ground, model, _, memory = ground_of(monkeypatch, [Rule(BLIND, turn=0), Rule(BROKEN, turn=1), Rule(GOOD)])
+    script = await write_script(ground, "trajectory-0", 5)
+    assert script is not None
+    assert script.valid
+    first, second, third = model.requests
+    assert first.messages == second.messages == third.messages
+    assert len({request.sampling.seed for request in model.requests}) == 3
+    assert first.sampling.temperature == SCRIPTED.temperature
+    assert second.sampling.temperature == third.sampling.temperature > first.sampling.temperature
+    assert "does not show the issue" in memory.turns[0].feedback
 
 
 async def test_at_the_limit_the_most_useful_script_is_kept_as_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +165,7 @@ async def test_the_exception_of_which_the_issue_complains_counts_as_failing(
 
 
 async def test_middle_turns_are_left_out_first_when_the_window_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    profile = replace(SCRIPTED, context_tokens=1_400, script_tokens=200, edit_tokens=200)
+    profile = replace(STRONG, context_tokens=1_400, script_tokens=200, edit_tokens=200)
     ground, model, _, _ = ground_of(monkeypatch, [Rule("x " * 400)], profile=profile)
     exchange = Exchange(ground, Stage.TEST_WRITING, "trajectory-0")
     for turn in range(6):
@@ -165,7 +181,7 @@ async def test_middle_turns_are_left_out_first_when_the_window_is_full(monkeypat
 
 async def test_what_the_server_finds_too_long_is_tried_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
     rules = [Rule("answer", turn=0), Rule("answer", turn=1), Rule("answer", turn=2)]
-    ground, model, _, _ = ground_of(monkeypatch, rules)
+    ground, model, _, _ = ground_of(monkeypatch, rules, profile=STRONG)
     exchange = Exchange(ground, Stage.EDITING, "trajectory-0")
     for turn in range(3):
         await exchange.ask(f"prompt {turn}")
