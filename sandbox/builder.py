@@ -194,6 +194,8 @@ class Context:
                     raise EnvironmentUnavailable(f"the snapshot holds a path that does not belong in it: {name!r}")
                 data = snapshot.extractfile(member) if member.isreg() or member.islnk() else None
                 member = member.replace(name=f"{under}/{name}", uid=0, gid=0, uname="", gname="", deep=False)
+                # Long and non-ASCII names come in extended headers, which would outrank the name just given.
+                member.pax_headers = {}
                 if data is not None:
                     member.type = tarfile.REGTYPE
                     data.seek(0, io.SEEK_END)
