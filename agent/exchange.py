@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -22,6 +22,9 @@ from sandbox.errors import SandboxLost, SandboxTimeout
 from sandbox.script import ScriptRun, run_script
 
 T = TypeVar("T")
+
+FENCE_END = "\n```\n"
+"""Ends a code block that something follows."""
 
 _RETRIES = 2
 _HOTTER = 0.2
@@ -97,6 +100,14 @@ class Ground:
         )
 
 
+def closed(answer: Completion) -> Completion:
+    """The answer with its last code block closed, where the stop text that ended it was that block's end."""
+    fences = sum(line.lstrip().startswith("```") for line in answer.text.splitlines())
+    if answer.finish == "stop" and fences % 2:
+        return replace(answer, text=answer.text.rstrip("\n") + FENCE_END)
+    return answer
+
+
 async def patiently(action: Callable[[], Awaitable[T]]) -> T:
     """Try again, twice, when the engine lost or forgot us: that says nothing about the code."""
     for attempt in range(_RETRIES):
@@ -143,7 +154,7 @@ class Exchange:
         When the conversation outgrows the window, its middle turns are left out, oldest first. Raises ContextTooLong
         when the first prompt and the newest alone do not fit, and the other leaves of ModelError.
         """
-        answer = given if given is not None else await self._fitting(prompt, alone)
+        answer = closed(given if given is not None else await self._fitting(prompt, alone))
         self.prompts.append(prompt)
         self.answers.append(answer)
         return answer
