@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from harness.commands.exit import Exit
+
 app = typer.Typer(
     name="bestpatch",
     no_args_is_help=True,
@@ -159,8 +161,6 @@ def report(
 
 def main() -> None:
     """The entry point of the command. Always exits."""
-    from harness.commands.common import Exit
-
     try:
         app()
     except Exit as end:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import anyio
 
+from harness.commands.exit import FAILED, INTERRUPTED, WRONG_USE, Exit
 from harness.errors import HarnessError, UsageError
 from harness.result import Status
 
@@ -26,20 +27,8 @@ EXIT = {
 }
 """Exit codes by status; 2 is wrong use."""
 
-WRONG_USE = 2
-FAILED = 4
-INTERRUPTED = 130
-
 GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_NAMESPACE")
 """Set where git calls us (a hook, an alias); they would lead our git calls to another repository than the one named."""
-
-
-class Exit(Exception):
-    """Ends a command with a code."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
 
 
 def say(text: str) -> None:

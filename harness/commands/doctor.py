@@ -18,7 +18,8 @@ import httpx
 from agent.errors import ModelError
 from agent.model.open import embedded_status, ensure_embedded
 from agent.model.spec import Embedded, OpenAI, parse_spec
-from harness.commands.common import FAILED, Exit, give, say
+from harness.commands.common import give, say
+from harness.commands.exit import FAILED, Exit
 from harness.config import Settings
 from harness.outcome import redacted
 from sandbox.errors import SandboxError

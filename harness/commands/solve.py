@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from agent.task import Task
-from harness.commands.common import EXIT, Exit, give, run_until_signal, say
+from harness.commands.common import EXIT, give, run_until_signal, say
+from harness.commands.exit import Exit
 from harness.config import Settings
 from harness.environments import find_environment
 from harness.errors import IssueError
@@ -78,6 +79,8 @@ def read_issue(given: str) -> str:
         return sys.stdin.buffer.read(ISSUE_CAP + 1).decode("utf-8", "replace")
     if re.match(r"https?://\S+$", given.strip()):
         raise IssueError("issues are not read from the web yet; save its text in a file, and name that with --issue")
+    if not given.strip():
+        return given
     try:
         path = Path(given)
         if path.is_file():
@@ -90,7 +93,7 @@ def read_issue(given: str) -> str:
         if isinstance(error, IssueError):
             raise
         return given  # too long for a file's name, or not one: it is the text
-    if given.strip() and not re.search(r"\s", given.strip()) and re.search(r"[/\\]|\.\w{1,5}$", given.strip()):
+    if not re.search(r"\s", given.strip()) and re.search(r"[/\\]|\.\w{1,5}$", given.strip()):
         raise IssueError(f"{given}: no such file; name the issue's file, give its text, or - for standard input")
     return given
 

@@ -283,7 +283,7 @@ def selected() -> Result:
         },
         sandbox_seconds=31.4,
         wall_seconds=164.2,
-        stage_seconds={"context": 0.4, "test_writing": 42.0, "editing": 71.5, "selection": 9.8, "comparison": 38.1},
+        stage_seconds={"candidates": 113.5, "environment": 0.9, "model": 6.6, "context": 0.4, "selection": 47.9},
         manifest=MANIFEST,
     )
 

@@ -64,7 +64,7 @@ def test_the_page_has_everything_in_order() -> None:
         "The comparison",
         "All candidates",
         "Trajectories",
-        "Usage by stage",
+        "Usage",
         "Repeat this run",
     ]
     for fact in ("0.87", "8 in 4 classes", "2 min 44 s", "92 %", "studio @ 6b26c86827", "$0"):

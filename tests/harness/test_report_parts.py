@@ -12,7 +12,7 @@ from harness.report.diff import read_diff
 from harness.report.matrix_svg import picture
 from harness.report.prose import blocks
 from harness.report.text import clean, count, first_line, money, plural, seconds
-from harness.report.usage import command, stages, total
+from harness.report.usage import command, stages, timeline, total
 from harness.report.view import class_names, make_view
 from tests.harness.report_fixture import LONG, RIGHT, selected, turns
 
@@ -213,11 +213,23 @@ def test_trajectories_come_in_the_order_of_stages_and_numbers() -> None:
 
 def test_usage_by_stage() -> None:
     rows = {row.name: row for row in stages(selected())}
-    assert list(rows) == ["context", "test writing", "editing", "selection", "comparison"]
-    assert (rows["editing"].cached, rows["editing"].bar, rows["context"].calls) == ("99 %", 100.0, "")
+    assert list(rows) == ["test writing", "editing", "comparison"]
+    assert (rows["editing"].cached, rows["editing"].calls) == ("99 %", "13")
     whole = total(selected())
     assert whole is not None
-    assert (whole.wall, whole.cached) == ("2 min 44 s", "92 %")
+    assert (whole.model_seconds, whole.cached) == ("4 min 42 s", "92 %")
+
+
+def test_the_timeline_follows_the_stages() -> None:
+    rows = timeline(selected())
+    assert [(row.name, row.wall) for row in rows] == [
+        ("environment", "0.9 s"),
+        ("model", "6.6 s"),
+        ("context", "0.4 s"),
+        ("candidates", "1 min 54 s"),
+        ("selection", "48 s"),
+    ]
+    assert max(row.bar for row in rows) == 100.0
 
 
 def test_the_command_repeats_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

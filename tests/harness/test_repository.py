@@ -196,7 +196,8 @@ def test_nothing_that_a_repository_configures_is_executed(repo: Path, tmp_path: 
 def test_variables_that_git_sets_for_hooks_do_not_lead_elsewhere(
     repo: Path, make_repo: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.commands.common import Exit, ending
+    from harness.commands.common import ending
+    from harness.commands.exit import Exit
 
     other = make_repo({"other.py": ""}, "other")
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
