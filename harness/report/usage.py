@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from harness.config import Settings
 from harness.report.text import clean, count, money, percent, seconds
-from harness.result import Result
+from harness.result import Result, UsageRecord
 
-STAGES = ("survey", "ranking", "context", "test_writing", "editing", "selection", "comparison")
-"""The order in which stages are shown; others follow as they come."""
+STAGES = (
+    "environment",
+    "model",
+    "context",
+    "survey",
+    "ranking",
+    "candidates",
+    "test_writing",
+    "editing",
+    "selection",
+    "comparison",
+)
+"""The order in which stages are shown, those that spend tokens among those that the clock knows; others follow."""
 
 
 @dataclass(frozen=True)
 class StageView:
-    """A row of the usage table. Absent figures are empty."""
+    """A row of the usage table: what a stage asked of the model."""
 
     name: str
     calls: str
@@ -27,6 +38,13 @@ class StageView:
     completion: str
     model_seconds: str
     money: str
+
+
+@dataclass(frozen=True)
+class TimeView:
+    """A row of the timeline: what the clock said of a stage."""
+
+    name: str
     wall: str
     bar: float
     """Per cent of the longest stage."""
@@ -34,34 +52,39 @@ class StageView:
 
 def stages(result: Result) -> tuple[StageView, ...]:
     """The rows of the usage table, in the order of the stages."""
-    return tuple(_stage(result, name) for name in _stage_names(result))
+    return tuple(_stage(name, result.usage[name]) for name in in_order(result.usage) if name != "total")
 
 
 def total(result: Result) -> StageView | None:
     """The table's last row."""
-    return _stage(result, "total") if "total" in result.usage else None
+    return _stage("total", result.usage["total"]) if "total" in result.usage else None
 
 
-def _stage_names(result: Result) -> list[str]:
-    known = [name for name in STAGES if name in result.usage or name in result.stage_seconds]
-    others = [*result.usage, *result.stage_seconds]
-    return list(dict.fromkeys([*known, *(name for name in others if name != "total")]))
+def timeline(result: Result) -> tuple[TimeView, ...]:
+    """The stages by the clock, in their order. Some run side by side, so they may add up to more than the whole."""
+    spent = result.stage_seconds
+    longest = max(spent.values(), default=0.0) or 1.0
+    return tuple(
+        TimeView(name.replace("_", " "), seconds(spent[name]), round(100 * spent[name] / longest, 1))
+        for name in in_order(spent)
+    )
 
 
-def _stage(result: Result, name: str) -> StageView:
-    usage = result.usage.get(name)
-    wall = result.wall_seconds if name == "total" else result.stage_seconds.get(name)
-    longest = max(result.stage_seconds.values(), default=0.0)
+def in_order(names: Iterable[str]) -> list[str]:
+    """Stages in the order of `STAGES`, then others as they come."""
+    given = list(names)
+    return [*(name for name in STAGES if name in given), *(name for name in given if name not in STAGES)]
+
+
+def _stage(name: str, usage: UsageRecord) -> StageView:
     return StageView(
         name=name.replace("_", " "),
-        calls=count(usage.calls) if usage else "",
-        prompt=count(usage.prompt_tokens) if usage else "",
-        cached=share(usage.cached_tokens, usage.prompt_tokens) if usage else "",
-        completion=count(usage.completion_tokens) if usage else "",
-        model_seconds=seconds(usage.model_seconds) if usage else "",
-        money=money(usage.money) if usage else "",
-        wall=seconds(wall) if wall is not None else "",
-        bar=round(100 * wall / longest, 1) if wall and longest else 0.0,
+        calls=count(usage.calls),
+        prompt=count(usage.prompt_tokens),
+        cached=share(usage.cached_tokens, usage.prompt_tokens),
+        completion=count(usage.completion_tokens),
+        model_seconds=seconds(usage.model_seconds),
+        money=money(usage.money),
     )
 
 

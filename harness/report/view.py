@@ -16,7 +16,7 @@ from harness.report.matrix_svg import MEANINGS, SYMBOLS, Picture, picture
 from harness.report.prose import Block, blocks
 from harness.report.story import Story, tell
 from harness.report.text import clean, count, first_line, money, plural, seconds
-from harness.report.usage import STAGES, StageView, command, manifest_rows, share, stages, total
+from harness.report.usage import STAGES, StageView, TimeView, command, manifest_rows, share, stages, timeline, total
 from harness.result import CandidateRecord, Result, ScriptRecord, TurnRecord
 
 TURNS_SHOWN = 400
@@ -97,6 +97,7 @@ class View:
     turns_left_out: int
     stages: tuple[StageView, ...]
     total: StageView | None
+    timeline: tuple[TimeView, ...]
     command: str
     manifest: tuple[tuple[str, str], ...]
     settings: str
@@ -128,6 +129,7 @@ def make_view(result: Result, turns: Sequence[TurnRecord]) -> View:
         turns_left_out=max(0, len(turns) - TURNS_SHOWN),
         stages=stages(result),
         total=total(result),
+        timeline=timeline(result),
         command=command(result),
         manifest=manifest_rows(result),
         settings=clean(json.dumps(result.manifest.settings, indent=2, sort_keys=True, default=str))
