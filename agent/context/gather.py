@@ -14,7 +14,7 @@ from agent.context.sources import Source, sources
 from agent.context.survey import survey
 from agent.context.window import Count, block, counter, pack
 from agent.errors import ContextTooLong, ModelReplyInvalid, ModelTimeout
-from agent.model.base import Completion, Model, Request, Sampling, Stage
+from agent.model.base import Completion, Model, Profile, Request, Sampling, Stage
 from agent.parallel import each
 from agent.prompts.survey import rank, rank_schema
 from agent.task import Task
@@ -72,7 +72,7 @@ async def gather(
     settings = settings or GatherSettings()
     count = counter(profile.chars_per_token)
     # The order by words reads every file: seconds in a large repository, so not on the event loop.
-    files, ordered = await anyio.to_thread.run_sync(_by_words, task.issue, tree)
+    files, ordered, telling = await anyio.to_thread.run_sync(_by_words, task.issue, tree)
     code = [file for file in ordered if not file.test]
     tests = [file for file in ordered if file.test]
     if sum(count(block(file.path, file.text)) for file in code) <= profile.context_budget:
@@ -84,20 +84,23 @@ async def gather(
 
     # 2 x the window on a slow machine's 3k window, 40 x on a 60k one: a long window is the sign of a fast server.
     survey_tokens = settings.survey_tokens or max(2 * profile.context_budget, profile.context_budget**2 // 1500)
-    most_ranked = settings.ranked_files or (40 if profile.context_budget < 8_000 else 5_000)
+    most_ranked = settings.ranked_files or (40 if _slow(profile) else 5_000)
     # What shares no word with the issue is no better than any other file, but is not hidden from a strong model.
     asked = ordered[:most_ranked]
     summaries = await survey(asked, model, cache=cache, tokens=survey_tokens, seed=seed, recorder=recorder)
     entries = [(file.path, _entry(file, summaries)) for file in asked]
     rankings = await _rankings(task, entries, model, settings, seed, recorder)
-    order = merged(rankings)
+    # The order by words has the files to edit first in 0.61 and among the first five in 0.83 of 18 SWE-bench instances
+    # (tuning split), more than can be trusted to a small model: there it has as many votes as the model.
+    words = [telling[: settings.most]] * len(rankings) if _slow(profile) and telling else []
+    order = merged([*rankings, *words])
     recorder.note("ranking", {"rankings": [list(ranking) for ranking in rankings], "merged": list(order)})
     by_path = {file.path: file for file in files}
     chosen = _with_best_by_words([by_path[path] for path in order], ordered)
     packed = await anyio.to_thread.run_sync(pack, chosen, task.issue, profile.context_budget, count)
     how = (
-        f"{len(order)} of them were found relevant in {len(rankings)} rankings"
-        if order
+        f"{len(merged(rankings))} of them were found relevant in {len(rankings)} rankings"
+        if rankings
         else "no ranking could be read, so the order by the issue's words stands"
     )
     note = (
@@ -108,9 +111,16 @@ async def gather(
     return Context(packed.text, packed.paths, tree, note)
 
 
-def _by_words(issue: str, tree: Tree) -> tuple[tuple[Source, ...], list[Source]]:
+def _slow(profile: Profile) -> bool:
+    """A short window is the sign of a small model on a slow machine."""
+    return profile.context_budget < 8_000
+
+
+def _by_words(issue: str, tree: Tree) -> tuple[tuple[Source, ...], list[Source], list[RepoPath]]:
+    """All sources, their order by words, and the paths of those that share any word with the issue."""
     files = sources(tree)
-    return files, [file for file, _ in lexical_order(issue, files)]
+    scored = lexical_order(issue, files)
+    return files, [file for file, _ in scored], [file.path for file, score in scored if score > 0]
 
 
 def _with_best_by_words(ranked: list[Source], ordered: list[Source]) -> list[Source]:
@@ -155,8 +165,8 @@ async def _rankings(
         entries = _chunks(list(kept.items()), room, count)[0] if kept else []
     if not entries:
         return []
-    if profile.context_budget < 8_000:
-        # A slow machine: one prompt, computed once, and several answers.
+    if _slow(profile):
+        # One prompt, computed once, and several answers.
         return await _asked(task, entries, model, settings, seed, "ranking", settings.rankings, recorder)
     found: list[list[RepoPath]] = []
     for number in range(settings.rankings):  # each in its own order, so that no file profits from its place
