@@ -185,7 +185,7 @@ async def test_the_best_file_by_words_is_never_lost(tmp_path: Path) -> None:
 
 async def test_on_a_slow_machine_the_order_by_words_votes_with_the_model(tmp_path: Path) -> None:
     rules = [Rule(SUMMARY, stage=Stage.SURVEY), ranked("pkg/module_03.py", "pkg/module_04.py", "pkg/module_05.py")]
-    context, _, _ = await gathered(many(size=20), rules, tmp_path)
+    context, _, _ = await gathered(many(), rules, tmp_path)
     # first by words and unnamed by the model, against first by the model and unnamed by words: a tie, by path
     assert context.paths[:2] == ("pkg/clock.py", "pkg/module_03.py")
 
