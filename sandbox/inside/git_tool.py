@@ -40,6 +40,11 @@ CONFIG = """[core]
 [advice]
 \taddEmbeddedRepo = false
 """
+# Each option is said, so that no configuration has a say.
+DIFF = (
+    "diff-index --cached --patch --binary --full-index --no-renames --no-color --no-ext-diff --no-textconv "
+    "--ignore-submodules=all --src-prefix=a/ --dst-prefix=b/"
+).split()
 REGULAR = ("100644", "100755")
 
 
@@ -121,23 +126,7 @@ class Git:
             if not (_is_text(self.blob(old)) and _is_text(self.blob(new))):
                 lines.append(_attribute_pattern(path) + " -diff\n")
         self.write("info/attributes", "".join(lines))
-        patch = self(
-            "-c",
-            "core.quotePath=true",
-            "diff-index",
-            "--cached",
-            "--patch",
-            "--binary",
-            "--full-index",
-            "--no-renames",
-            "--no-color",
-            "--no-ext-diff",
-            "--no-textconv",
-            "--ignore-submodules=all",
-            "--src-prefix=a/",
-            "--dst-prefix=b/",
-            self.base,
-        )
+        patch = self(*DIFF, self.base)
         return _whole_hunk_titles(patch)
 
 
