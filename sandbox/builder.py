@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import tarfile
 import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,10 +25,11 @@ Say = Callable[[str], None]
 
 _NEGATIVE_SECONDS = 3600.0
 _LOG_LINES = 200
+_LOOK_SECONDS = 0.5
 
 
 class Builder:
-    """One image build or pull at a time; blocks. `cancelled` ends it at the next line of its output."""
+    """One image build or pull at a time; blocks. `cancelled` ends it, also in the middle of a silent step."""
 
     def __init__(self, client: Client, settings: DockerSettings, say: Say, cancelled: threading.Event) -> None:
         self.client = client
@@ -57,6 +59,9 @@ class Builder:
                 )
                 for event in events:
                     self._event(event, log, deadline, tag)
+                self._go_on(
+                    deadline, "the image build", "".join(log)
+                )  # an answer that was cut short ends like a whole one
         except Refused as refused:
             raise EnvironmentUnavailable(str(refused), "".join(log)) from refused
 
@@ -116,21 +121,41 @@ class Builder:
     def _stream(self, seconds: float) -> Generator[Any, None, None]:
         """The SDK with a connection of its own, whose deadline holds for each piece of a long answer.
 
-        The SDK gives no way to end such an answer early. Its responses are noted as they come, and closed.
+        The SDK gives no way to end such an answer early. Its responses are noted as they come, and closed. While one
+        is waited for, only its connection can be hung up, by another thread; the engine then ends the build.
         """
         client = connect(self.settings.url, seconds, 1)
         answers: list[Any] = []
+        ended = threading.Event()
+
+        def hang_up_when_cancelled() -> None:
+            while not ended.wait(_LOOK_SECONDS):
+                if self.cancelled.is_set():
+                    for answer in answers:
+                        _hang_up(client.api, answer)
+                    return
 
         def note(answer: Any, *_: Any, **__: Any) -> None:
             answers.append(answer)
 
         client.api.hooks["response"].append(note)
+        watch = threading.Thread(target=hang_up_when_cancelled, daemon=True)
+        watch.start()
         try:
             yield client.api
         finally:
+            ended.set()
+            watch.join()
             for answer in answers:
                 answer.close()
             client.close()
+
+
+def _hang_up(api: Any, answer: Any) -> None:
+    """Shut the connection of an answer that another thread reads: closing it would not wake that thread."""
+    with suppress(Exception):  # an answer that has come to its end has no connection any more
+        raw = api._get_raw_response_socket(answer)
+        getattr(raw, "_sock", raw).shutdown(socket.SHUT_RDWR)
 
 
 def _cache() -> Path:

@@ -103,8 +103,10 @@ def test_ctrl_c_leaves_a_partial_result_and_no_container(command: Start, rules: 
     journal = tmp_path / "run/journal.sqlite"
     deadline = time.monotonic() + 600
     assert process.stderr is not None
-    for line in process.stderr:  # two trajectories are done, the third waits for its model
-        if "propose: 2 of 3" in line:
+    waiting = {"trajectory-0: editing", "trajectory-1: editing"}  # the third waits for its model
+    for line in process.stderr:
+        waiting -= {words for words in waiting if words in line}
+        if not waiting:
             break
         assert time.monotonic() < deadline
     process.send_signal(signal.SIGINT)
