@@ -110,7 +110,7 @@ class SelectionSettings(Section):
         default=4, ge=0, description="Turns of each comparison trajectory; 0 leaves the comparison out."
     )
     regression_seconds: Seconds = Field(
-        default=120.0, ge=0, description="For one run of the repository's own tests; 0 leaves them out."
+        default=120.0, ge=0, description="For all runs of the repository's own tests together; 0 leaves them out."
     )
     min_confidence: float = Field(default=0.0, ge=0, le=1, description="Below it, bestpatch abstains (exit code 3).")
 

@@ -16,6 +16,7 @@ from agent.propose import Proposed
 from agent.task import Task
 from agent.trajectory import ScriptId
 from harness.config import Settings
+from harness.environments import describe
 from harness.result import (
     CandidateRecord,
     CellRecord,
@@ -32,7 +33,7 @@ from harness.result import (
     TaskRecord,
     TurnRecord,
 )
-from sandbox.base import Execution
+from sandbox.base import Execution, digest_of
 from sandbox.errors import DiskFull, EngineUnavailable, EnvironmentUnavailable
 from selection.base import Comparison, PatchClass, Regressions, Selection
 
@@ -198,7 +199,8 @@ def identity(task: Task, settings: Settings) -> dict[str, object]:
         "issue": hashlib.sha256(task.issue.encode()).hexdigest()[:16],
         "repository": task.repository,
         "base commit": task.base_commit,
-        "environment": repr(task.environment),
+        # A digest besides: variables of an environment may hold what must not lie in a run's directory.
+        "environment": f"{'; '.join(describe(task.environment))} ({digest_of(repr(task.environment))[:12]})",
         "test_command": task.test_command,
         "bestpatch": version("bestpatch"),
         "prompts": prompts_digest()[:16],
@@ -219,7 +221,7 @@ def shown_settings(settings: Settings) -> dict[str, object]:
     """The settings for a manifest, without what may be secret or is this machine's."""
     shown = settings.model_dump(mode="json", exclude={"paths"})
     shown["model"] = redacted(settings.model) if settings.model else None
-    shown["environment"]["env"] = sorted(settings.environment.env)
+    shown["environment"]["env"] = {}
     return shown
 
 

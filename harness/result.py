@@ -62,9 +62,12 @@ class CandidateRecord(Record):
     script: str | None
     patch: str
     class_id: str | None
+    """Candidates whose patches are equal up to formatting and comments share it; None before selection."""
     passes_own_script: bool
     votes: float
+    """Its class' weighted share of the test scripts that have a say, 0 to 1."""
     broken_tests: tuple[str, ...]
+    """Tests of the repository that passed before and do not pass with it."""
     rank: int | None
     """1 is the winner's class; None when it was vetoed or never ranked."""
 
@@ -158,20 +161,29 @@ class Result(Record):
     status: Status
     task: TaskRecord
     winner: str | None
+    """The id of the chosen candidate; None unless the status is `selected`."""
     patch: str
+    """The chosen patch as a unified diff; empty unless the status is `selected`."""
     confidence: float | None
+    """0 to 1; of the best candidate also where bestpatch abstained."""
     reasons: tuple[str, ...]
+    """Plain sentences, in order of weight."""
     candidates: tuple[CandidateRecord, ...]
     scripts: tuple[ScriptRecord, ...]
     matrix: tuple[CellRecord, ...]
     shortlist: tuple[str, ...]
+    """Class ids."""
     vetoed: dict[str, str]
+    """Class id -> why it cannot be chosen."""
     regression: RegressionRecord | None
     comparison: ComparisonRecord | None
     usage: dict[str, UsageRecord]
     """By stage, and `total`."""
     sandbox_seconds: float
+    """Wall seconds of all executions, added up; more than the clock's where they ran side by side."""
     wall_seconds: float
+    """Of all invocations on the run's directory."""
     stage_seconds: dict[str, float]
+    """Wall seconds by stage: model, environment, context, candidates, selection. The first two overlap."""
     manifest: Manifest
     error: ErrorRecord | None = None
