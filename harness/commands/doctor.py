@@ -73,9 +73,10 @@ def _mend(settings: Settings) -> None:
         _with_builder(settings, say, lambda builder: _ensure_base(builder))
     except SandboxError as error:
         say(str(error))
-    if _needs_embedded(settings):
+    size = _embedded_size(settings)
+    if size is not None:
         try:
-            anyio.run(ensure_embedded, settings.paths.cache, say)
+            anyio.run(ensure_embedded, settings.paths.cache, say, size)
         except ModelError as error:
             say(str(error))
 
@@ -149,11 +150,12 @@ def _gpu(_: Settings) -> list[Check]:
 
 
 def _model(settings: Settings) -> list[Check]:
-    if not _needs_embedded(settings):
+    size = _embedded_size(settings)
+    if size is None:
         return [_endpoint(settings.model or "")]
     return [
         Check("embedded", "ok" if ready else "missing", what, "" if ready else f"bestpatch doctor --mend; or {mend}")
-        for what, ready, mend in embedded_status(settings.paths.cache)
+        for what, ready, mend in embedded_status(settings.paths.cache, size)
     ]
 
 
@@ -167,8 +169,10 @@ def _endpoint(spec: str) -> Check:
     return Check("model", "missing", f"{redacted(spec)}: {refused}", "start the server, or check the address")
 
 
-def _needs_embedded(settings: Settings) -> bool:
-    return settings.model is None or isinstance(parse_spec(settings.model), Embedded)
+def _embedded_size(settings: Settings) -> str | None:
+    """Which embedded weights a run would take; None where the model is elsewhere."""
+    spec = Embedded() if settings.model is None else parse_spec(settings.model)
+    return spec.size if isinstance(spec, Embedded) else None
 
 
 def _refused(url: str) -> str | None:
