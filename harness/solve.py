@@ -63,8 +63,10 @@ async def solve(
     if model is None and settings.model is not None:
         parse_spec(settings.model)  # a wrong one is known before anything is written
     with Journal(Path(out)) as journal:
-        journal.identify(identity(task, settings))
+        begun = journal.identify(identity(task, settings))
         run = Run(task, settings, journal, watcher or Silence())
+        if begun:
+            run.watcher.said("run", "goes on: {} model calls and {} executions are there".format(*journal.counts()))
         try:
             reached = await _way(run, model, backend)
         except anyio.get_cancelled_exc_class():
