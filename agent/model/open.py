@@ -17,12 +17,13 @@ import anyio
 from agent.errors import ModelError, ModelUnavailable
 from agent.model.base import Model, Profile
 from agent.model.client import OpenAIModel, Patience
-from agent.model.llama import build_engine, compiler, find_engine, launch_llama
+from agent.model.llama import SLOTS, build_engine, compiler, find_engine, launch_llama
 from agent.model.process import Launch, Say, served
 from agent.model.profile import overridden, profile_for
 from agent.model.scripted import load_scripted
 from agent.model.spec import Embedded, OpenAI, Scripted, Spec, Vllm, parse_spec
 from agent.model.vllm import find_vllm, launch_vllm, missing_vllm, patience_of
+from agent.model.warm import WarmedModel
 from agent.model.weights import DEFAULT_SIZE, fetch_weights, weights_for, weights_path, weights_ready
 from agent.model.xllama import find_wheel, install_wheel, launch_xllama
 
@@ -70,7 +71,8 @@ async def open_model(
             case Embedded(size):
                 launch = await ensure_embedded(cache, say, size)
                 profile = profile_for(f"embedded:{size}", changes)
-                yield await _own_server(stack, launch, f"embedded:{size}", profile, _CPU, log_dir, say)
+                client = await _own_server(stack, launch, f"embedded:{size}", profile, _CPU, log_dir, say)
+                yield WarmedModel(client, SLOTS)
             case Vllm(name):
                 installed = await find_vllm(vllm_python)
                 if installed is None:
@@ -79,7 +81,8 @@ async def open_model(
                 where = f"{len(installed.gpus)} GPU(s)" if installed.gpus else "the CPU"
                 say(f"starting vLLM {installed.version} on {where} for {name}")
                 launch = launch_vllm(name, installed, profile, secrets.token_hex(16))
-                yield await _own_server(stack, launch, name, profile, patience_of(installed), log_dir, say)
+                client = await _own_server(stack, launch, name, profile, patience_of(installed), log_dir, say)
+                yield WarmedModel(client, 1)
 
 
 async def _own_server(
