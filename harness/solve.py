@@ -65,8 +65,9 @@ async def solve(
     with Journal(Path(out)) as journal:
         begun = journal.identify(identity(task, settings))
         run = Run(task, settings, journal, watcher or Silence())
-        if begun:
-            run.watcher.said("run", "goes on: {} model calls and {} executions are there".format(*journal.counts()))
+        calls, executions = journal.counts()
+        if begun and calls + executions:
+            run.watcher.said("run", f"goes on: {calls} model calls and {executions} executions are there already")
         try:
             reached = await _way(run, model, backend)
         except anyio.get_cancelled_exc_class():

@@ -93,7 +93,7 @@ def _configure_logs(debug: bool) -> None:
 
 
 def run_until_signal(action: Callable[[], Awaitable[T]]) -> T | None:
-    """Run to the end, or to the first SIGINT or SIGTERM: then the action is cancelled and cleans up; None.
+    """Run to the end, or to the first SIGINT, SIGTERM or SIGHUP: then the action is cancelled and cleans up; None.
 
     A second signal ends the process at once; what it leaves behind is removed by the next run.
     """
@@ -107,7 +107,7 @@ async def _until_signal(action: Callable[[], Awaitable[T]]) -> T | None:
     scope = anyio.CancelScope()
 
     async def watch() -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
             watching.set()
             async for _ in signals:
                 if scope.cancel_called:

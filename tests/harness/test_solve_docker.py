@@ -129,14 +129,16 @@ def test_ctrl_c_leaves_a_partial_result_and_no_container(command: Start, rules: 
     assert len(result["candidates"]) == 3
 
 
-def test_a_term_signal_while_the_image_is_built(command: Start, rules: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_the_image_is_built(command: Start, rules: Path, tmp_path: Path, sent: signal.Signals) -> None:
+    """In a step that prints nothing; SIGHUP is what a closed terminal sends."""
     process = command("--model", f"scripted:{rules}", "--out", "run", "--install", "sleep 300; echo unique-7319")
     assert process.stderr is not None
     for line in process.stderr:
         if "environment: " in line and "begins" in line:
             break
     time.sleep(3)
-    process.terminate()
+    process.send_signal(sent)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err + out
     assert json.loads((tmp_path / "run/result.json").read_text())["status"] == "interrupted"
