@@ -25,8 +25,9 @@ class ProposeSettings:
     """How many trajectories, how many turns each may take, and what one execution may use."""
 
     candidates: int = 8
-    test_turns: int = 3
-    edit_turns: int = 4
+    test_turns: int | None = None
+    edit_turns: int | None = None
+    """None: what the model's profile says."""
     seed: int = 0
     limits: Limits = field(default_factory=Limits)
     parallel: int = 4
@@ -109,14 +110,15 @@ class _Trajectories:
 
     async def _trajectory(self, number: int, first: _FirstTurns) -> None:
         name = self._names[number]
+        profile = self._ground.model.profile
         review = self._settings.review
         if review is None:
-            review = self._ground.model.profile.script_style == "exit_codes"
+            review = profile.script_style == "exit_codes"
         failed: Exception | None = None
         try:
             try:
                 self._scripts[number] = await write_script(
-                    self._ground, name, self._settings.test_turns, lambda: first.answer(number)
+                    self._ground, name, self._settings.test_turns or profile.test_turns, lambda: first.answer(number)
                 )
             except (ModelError, SandboxError) as error:
                 failed = error
@@ -128,7 +130,7 @@ class _Trajectories:
                 return
             script = await self._seed(number)
             self._candidates[number] = await edit(
-                self._ground, name, number, script, self._settings.edit_turns, review=review
+                self._ground, name, number, script, self._settings.edit_turns or profile.edit_turns, review=review
             )
         except (ModelError, SandboxError) as error:
             self._failures.append(error)

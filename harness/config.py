@@ -166,8 +166,12 @@ class Settings(BaseSettings):
     candidates: int = Field(
         default=8, ge=1, le=256, description="Editing trajectories, each of which may give a candidate."
     )
-    test_turns: int = Field(default=3, ge=1, le=32, description="Turns of a test-writing trajectory.")
-    edit_turns: int = Field(default=4, ge=1, le=32, description="Turns of an editing trajectory.")
+    test_turns: int | None = Field(
+        default=None, ge=1, le=32, description="Turns of a test-writing trajectory; the model's profile says otherwise."
+    )
+    edit_turns: int | None = Field(
+        default=None, ge=1, le=32, description="Turns of an editing trajectory; the model's profile says otherwise."
+    )
     seed: int = Field(default=0, ge=0, lt=2**31, description="Every draw of the run derives from it.")
     budget: BudgetSettings = Field(default_factory=BudgetSettings)
     limits: LimitSettings = Field(default_factory=LimitSettings)

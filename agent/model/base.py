@@ -47,7 +47,7 @@ class Request:
     sampling: Sampling
     stage: Stage
     trajectory: str
-    """Which trajectory asks, such as `editing-3`; part of the key, so that equal prompts of two trajectories differ."""
+    """Which trajectory asks, such as `trajectory-3`; part of the key, so that equal prompts of two trajectories differ."""
     turn: int = 0
 
     @property
@@ -114,6 +114,10 @@ class Profile:
     top_p: float = 0.95
     script_tokens: int = 1024
     edit_tokens: int = 4096
+    test_turns: int = 3
+    """Turns of a test-writing trajectory, where the settings do not say."""
+    edit_turns: int = 4
+    """Turns of an editing trajectory, likewise: scores peaked at four (arXiv 2501.14723, figure 5)."""
     parallel: int = 16
     """Requests in flight at once."""
     chars_per_token: float = 3.2

@@ -28,6 +28,9 @@ SMALL_CODER = Profile(
     # A function of the probe was 9 to 24 lines, at most about 300 tokens; the rest is room for longer ones.
     script_tokens=512,
     edit_tokens=1_024,
+    # What the figures in docs/performance.md were measured with: a turn takes half a minute of two cores.
+    test_turns=2,
+    edit_turns=3,
     parallel=16,
     # Qwen's tokenizer gives 3.0 to 4.5 characters a token on Python sources, less on tables of numbers: cautious.
     chars_per_token=3.2,

@@ -236,7 +236,7 @@ MANIFEST = Manifest(
         "model": "embedded",
         "seed": 3,
         "candidates": 12,
-        "edit_turns": 4,
+        "edit_turns": None,
         "budget": {"tokens": 5},
         "selection": {"shortlist": 5, "comparison_turns": 4},
         "environment": {"install": ["pip install -e ."], "env": []},
