@@ -4,6 +4,6 @@ set -euo pipefail
 out=$1 seed=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-.venv/bin/python examples/make_repo.py "$work/shop"
-.venv/bin/bestpatch solve "$work/shop" --issue "examples/issues/$(cat examples/demo_issue).md" --out "$out" --seed "$seed"
+.venv/bin/python examples/make_repo.py "$work/studio"
+.venv/bin/bestpatch solve "$work/studio" --issue "examples/issues/$(cat examples/demo_issue).md" --out "$out" --seed "$seed"
 .venv/bin/python examples/check.py "$out"
