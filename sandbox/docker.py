@@ -159,21 +159,28 @@ class DockerSandbox:
         host = profile.host_config(limits, engine.settings, engine.cpus)
         workspace = DockerWorkspace(engine, self.image, self.interior, name, limits)
         try:
-            await engine.call(
-                lambda: engine.client.create(
-                    self.image.name,
-                    name,
-                    host=host,
-                    entrypoint=["/bin/sh", f"{RUN_FOLDER}/start"],
-                    command=[],
-                    user=self.image.user,
-                    environment=env,
-                    labels=self._labels,
-                    hostname="sandbox",
-                    working_dir="/",
-                    network_disabled=True,
+            try:
+                await engine.call(
+                    lambda: engine.client.create(
+                        self.image.name,
+                        name,
+                        host=host,
+                        entrypoint=["/bin/sh", f"{RUN_FOLDER}/start"],
+                        command=[],
+                        user=self.image.user,
+                        environment=env,
+                        labels=self._labels,
+                        hostname="sandbox",
+                        working_dir="/",
+                        network_disabled=True,
+                    )
                 )
-            )
+            except Refused as refused:
+                if refused.status != 404:
+                    raise
+                raise EnvironmentUnavailable(
+                    f"the image {self.image.name} was removed while the run used it; the same command builds it again"
+                ) from refused
             yield workspace
         finally:
             with CancelScope(shield=True):

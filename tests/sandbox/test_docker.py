@@ -365,3 +365,16 @@ async def test_a_build_that_is_cancelled_ends(backend: DockerBackend, tmp_path: 
         await backend.open(recipe, snapshot_of(tmp_path), run_id="x")
     assert scope.cancelled_caught
     assert time.monotonic() - started < 15
+
+
+@pytest.mark.docker
+async def test_an_image_that_is_removed_during_a_run_is_no_defect_of_ours(
+    client: Client, backend: DockerBackend, tmp_path: Path
+) -> None:
+    snapshot = tar_of(tmp_path, {"gone.py": b"gone = True\n"})
+    sandbox = await backend.open(Recipe(), snapshot, run_id=uuid.uuid4().hex)
+    assert isinstance(sandbox, DockerSandbox)
+    client.api.remove_image(sandbox.image.name, force=True)
+    with pytest.raises(EnvironmentUnavailable, match="the same command builds it again"):
+        async with sandbox.workspace():
+            pass
