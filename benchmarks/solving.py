@@ -23,22 +23,18 @@ from pathlib import Path
 
 import anyio
 
-# This folder is on the path because a program of it was started; a module here must not stand for a package.
-sys.path = [
-    str(Path(__file__).parents[1] / "examples"),
-    *(path for path in sys.path if Path(path) != Path(__file__).parent),
-]
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
-from check import check  # noqa: E402 - the examples' checker is a script beside them
+from check import check
 
-from agent.model.base import Model  # noqa: E402
-from agent.model.open import open_model  # noqa: E402
-from agent.task import Task  # noqa: E402
-from harness import Result, Settings, local_task, solve  # noqa: E402
-from harness.config import EnvironmentSettings  # noqa: E402
-from harness.outcome import identity  # noqa: E402
-from sandbox.base import Patch, Sandbox  # noqa: E402
-from sandbox.docker import DockerBackend  # noqa: E402
+from agent.model.base import Model
+from agent.model.open import open_model
+from agent.task import Task
+from harness import Result, Settings, local_task, solve
+from harness.config import EnvironmentSettings
+from harness.outcome import identity
+from sandbox.base import Patch, Sandbox
+from sandbox.docker import DockerBackend
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Request:
     sampling: Sampling
     stage: Stage
     trajectory: str
-    """Which trajectory asks, such as `trajectory-3`; part of the key, so that equal prompts of two trajectories differ."""
+    """Which trajectory asks, such as `trajectory-3`; part of the key, so that equal prompts of two of them differ."""
     turn: int = 0
 
     @property

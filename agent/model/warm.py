@@ -3,8 +3,8 @@
 A server that meets eight requests with the same new prefix at once computes it eight times: llama.cpp for each slot,
 vLLM for each sequence of the batch. So the first request of a prefix waits for one short answer to the prefix alone.
 llama.cpp keeps prompts by slot, hence as many answers there as it has slots (they share the computation). Measured
-with the 1.5B on two busy cores and a prefix of 3.4k tokens: eight trajectories resumed on a cold server had read the prefix
-of three of them after nine minutes; one reading takes half a minute.
+with the 1.5B on two busy cores and a prefix of 3.4k tokens: eight trajectories resumed on a cold server had read the
+prefix of three of them after nine minutes; one reading takes half a minute.
 """
 
 from __future__ import annotations

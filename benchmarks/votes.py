@@ -1,6 +1,6 @@
 """Replays a recorded pool of verdicts through the vote, beside random choice, simpler votes and the oracle.
 
-    python -m benchmarks.selection POOL.jsonl --split tuning --candidates 8 --scripts 8
+    python benchmarks/votes.py POOL.jsonl --split tuning --candidates 8 --scripts 8
 
 POOL.jsonl has one task a line: `split`, `class_of_sample` (the class of each recorded candidate; -1: unchanged or no
 code), `class_correct`, `script_exit_on_unedited`, `script_exit_on_class` (per script one exit code per class: 0 passed,

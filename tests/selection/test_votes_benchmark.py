@@ -1,4 +1,4 @@
-"""`benchmarks/selection.py` on a pool small enough to know its figures."""
+"""`benchmarks/votes.py` on a pool small enough to know its figures."""
 
 import json
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.selection import main
+from benchmarks.votes import main
 
 POOL = {
     "split": "tuning",
