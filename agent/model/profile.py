@@ -25,8 +25,10 @@ SMALL_CODER = Profile(
     context_budget=3_000,
     edit_format="symbol",
     script_style="asserts",
+    # First scripts are 30 to 200 tokens; one that goes on for longer is never any good, and at 7 tokens a second it
+    # holds up the seven that were drawn with it.
+    script_tokens=256,
     # A function of the probe was 9 to 24 lines, at most about 300 tokens; the rest is room for longer ones.
-    script_tokens=512,
     edit_tokens=1_024,
     # What the figures in docs/performance.md were measured with: a turn takes half a minute of two cores.
     test_turns=2,
