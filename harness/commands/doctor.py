@@ -6,6 +6,7 @@ import json
 import shutil
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -123,22 +124,29 @@ def _disk(settings: Settings) -> list[Check]:
     return checks
 
 
-def _registries(_: Settings) -> list[Check]:
-    from sandbox.host import host_network
-
-    index = host_network().arguments.get("PIP_INDEX_URL", "https://pypi.org/simple").split()[0].rstrip("/")
+def _registries(settings: Settings) -> list[Check]:
+    """Whether pip finds a package with the settings that builds get, and whether the engine's registry answers."""
     checks: list[Check] = []
-    for name, url, lack in (
-        ("package index", f"{index}/pip/", "environments that install packages cannot be built"),
-        ("image registry", "https://registry-1.docker.io/v2/", "base images are made on this machine instead"),
-    ):
-        refused = _refused(url)
-        shown = redacted(index) if name == "package index" else "registry-1.docker.io"
-        if refused is None:
-            checks.append(Check(name, "ok", f"{shown} answers"))
-        else:
-            mend = "check the network, the proxy variables, and pip's index settings"
-            checks.append(Check(name, "note", f"{shown}: {refused}; {lack}", mend))
+    pip = [sys.executable, "-m", "pip", "index", "versions", "pip", "--retries", "0", "--timeout", str(PATIENCE)]
+    if _output([*pip, "--disable-pip-version-check", "--no-input"], seconds=3 * PATIENCE) is not None:
+        checks.append(Check("package index", "ok", "pip's index answers"))
+    else:
+        mend = "check the network, the proxy variables, and pip's index settings"
+        lack = "pip's index does not answer; environments that install packages cannot be built"
+        checks.append(Check("package index", "note", lack, mend))
+    try:
+        address = str(
+            _with_builder(settings, lambda _: None, lambda builder: builder.client.info())["IndexServerAddress"]
+        )
+    except (SandboxError, KeyError):
+        return checks  # without an engine there is nobody to pull
+    host = httpx.URL(address).host
+    refused = _refused(address)
+    if refused is None:
+        checks.append(Check("image registry", "ok", f"{host} answers"))
+    else:
+        lack = "base images are made on this machine instead"
+        checks.append(Check("image registry", "note", f"{host}: {refused}; {lack}"))
     return checks
 
 
@@ -185,9 +193,9 @@ def _refused(url: str) -> str | None:
     return None
 
 
-def _output(command: list[str]) -> str | None:
+def _output(command: list[str], seconds: float = 10.0) -> str | None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

@@ -37,7 +37,7 @@ async def test_no_address_can_be_reached(sandbox: Sandbox, address: tuple[str, i
 
 async def test_no_name_is_resolved_and_only_loopback_is_there(sandbox: Sandbox) -> None:
     source = (
-        "import json, socket\ntry: found = socket.getaddrinfo('pypi.org', 443)\nexcept OSError: found = None\n"
+        "import json, socket\ntry: found = socket.getaddrinfo('example.org', 443)\nexcept OSError: found = None\n"
         "print(json.dumps([found, [name for _, name in socket.if_nameindex()]]))"
     )
     found, interfaces = json.loads(await python(sandbox, source))

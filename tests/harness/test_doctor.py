@@ -86,6 +86,9 @@ def test_the_embedded_model_in_an_empty_cache() -> None:
 
 def test_an_index_with_a_password_is_shown_without(monkeypatch: pytest.MonkeyPatch, free_port: int) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", f"http://me:hunter2@127.0.0.1:{free_port}/simple")
+    monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
+    for variable in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(doctor, "PATIENCE", 0.5)
     checks = doctor._registries(Settings())  # pyright: ignore[reportPrivateUsage]
     assert "hunter2" not in repr(checks)
