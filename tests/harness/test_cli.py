@@ -48,7 +48,7 @@ def bestpatch(
 Run = Callable[..., Ended]
 
 
-def refused(ended: Ended, *parts: str) -> None:
+def must_refuse(ended: Ended, *parts: str) -> None:
     """Wrong use: exit code 2, one message, no traceback, and nothing was begun."""
     assert ended.code == 2, ended
     assert "Traceback" not in ended.err
@@ -59,34 +59,36 @@ def refused(ended: Ended, *parts: str) -> None:
 
 
 def test_no_such_path(bestpatch: Run, tmp_path: Path) -> None:
-    refused(bestpatch("solve", tmp_path / "none", "--issue", "it is wrong"), "no such path", "git repository")
+    must_refuse(bestpatch("solve", tmp_path / "none", "--issue", "it is wrong"), "no such path", "git repository")
 
 
 def test_not_a_repository(bestpatch: Run, tmp_path: Path) -> None:
-    refused(bestpatch("solve", tmp_path, "--issue", "it is wrong"), "is not the root of a git repository", "git init")
+    must_refuse(
+        bestpatch("solve", tmp_path, "--issue", "it is wrong"), "is not the root of a git repository", "git init"
+    )
 
 
 def test_a_repository_without_a_commit(bestpatch: Run, make_repo: Callable[..., Path]) -> None:
-    refused(bestpatch("solve", make_repo({}), "--issue", "it is wrong"), "no commit yet")
+    must_refuse(bestpatch("solve", make_repo({}), "--issue", "it is wrong"), "no commit yet")
 
 
 def test_no_such_base(bestpatch: Run, repo: Path) -> None:
-    refused(bestpatch("solve", repo, "--issue", "it is wrong", "--base", "v9"), "'v9' names no commit", "--base")
+    must_refuse(bestpatch("solve", repo, "--issue", "it is wrong", "--base", "v9"), "'v9' names no commit", "--base")
 
 
 @pytest.mark.parametrize("text", ["", "   \n\t"])
 def test_an_empty_issue(bestpatch: Run, repo: Path, tmp_path: Path, text: str) -> None:
-    refused(bestpatch("solve", repo, "--issue", text), "the issue is empty")
-    refused(bestpatch("solve", repo, "--issue", "-", stdin=text.encode()), "the issue is empty")
+    must_refuse(bestpatch("solve", repo, "--issue", text), "the issue is empty")
+    must_refuse(bestpatch("solve", repo, "--issue", "-", stdin=text.encode()), "the issue is empty")
     (tmp_path / "issue.md").write_text(text)
-    refused(bestpatch("solve", repo, "--issue", tmp_path / "issue.md"), "the issue is empty")
+    must_refuse(bestpatch("solve", repo, "--issue", tmp_path / "issue.md"), "the issue is empty")
 
 
 def test_an_issue_of_5_mb(bestpatch: Run, repo: Path, tmp_path: Path) -> None:
     path = tmp_path / "issue.log"
     path.write_bytes(b"x " * 2_500_000)
-    refused(bestpatch("solve", repo, "--issue", path), "5.0 MB", "at most 1 MB", "lines of a log")
-    refused(bestpatch("solve", repo, "--issue", "-", stdin=path.read_bytes()), "at most 1 MB")
+    must_refuse(bestpatch("solve", repo, "--issue", path), "5.0 MB", "at most 1 MB", "lines of a log")
+    must_refuse(bestpatch("solve", repo, "--issue", "-", stdin=path.read_bytes()), "at most 1 MB")
 
 
 def test_no_issue(bestpatch: Run, repo: Path) -> None:
@@ -96,35 +98,37 @@ def test_no_issue(bestpatch: Run, repo: Path) -> None:
 
 
 def test_an_issue_file_that_is_not_there(bestpatch: Run, repo: Path, tmp_path: Path) -> None:
-    refused(bestpatch("solve", repo, "--issue", "isue.md"), "isue.md: no such file")
-    refused(bestpatch("solve", repo, "--issue", tmp_path), "is a folder")
+    must_refuse(bestpatch("solve", repo, "--issue", "isue.md"), "isue.md: no such file")
+    must_refuse(bestpatch("solve", repo, "--issue", tmp_path), "is a folder")
 
 
 def test_an_issue_on_the_web(bestpatch: Run, repo: Path) -> None:
-    refused(bestpatch("solve", repo, "--issue", "https://github.com/a/b/issues/1"), "not read from the web yet")
+    must_refuse(bestpatch("solve", repo, "--issue", "https://github.com/a/b/issues/1"), "not read from the web yet")
 
 
 @pytest.mark.parametrize("spec", ["gpt-17", "openai:model", "openai:@http://x", "vllm:", "scripted:", "embedded:9b"])
 def test_a_wrong_model_spec(bestpatch: Run, repo: Path, spec: str) -> None:
-    refused(bestpatch("solve", repo, "--issue", ISSUE, "--model", spec), spec, "openai:MODEL@BASE_URL")
+    must_refuse(bestpatch("solve", repo, "--issue", ISSUE, "--model", spec), spec, "openai:MODEL@BASE_URL")
 
 
 def test_a_key_in_a_model_spec_is_not_repeated(bestpatch: Run, repo: Path) -> None:
     ended = bestpatch("solve", repo, "--issue", ISSUE, "--model", "openai:m@http://me:hunter2@localhost/v1")
-    refused(ended, "BESTPATCH_API_KEY")
+    must_refuse(ended, "BESTPATCH_API_KEY")
     assert "hunter2" not in ended.err
 
 
 def test_a_branch_that_exists(bestpatch: Run, repo: Path) -> None:
-    refused(bestpatch("solve", repo, "--issue", ISSUE, "--apply", "main"), "'main' exists already", "--apply")
+    must_refuse(bestpatch("solve", repo, "--issue", ISSUE, "--apply", "main"), "'main' exists already", "--apply")
 
 
 def test_an_unknown_setting(bestpatch: Run, repo: Path, tmp_path: Path) -> None:
     config = tmp_path / "settings.toml"
     config.write_text("candidats = 3\n")
-    refused(bestpatch("solve", repo, "--issue", ISSUE, "--config", config), str(config), "'candidats'", "candidates?")
+    must_refuse(
+        bestpatch("solve", repo, "--issue", ISSUE, "--config", config), str(config), "'candidats'", "candidates?"
+    )
     (repo / "bestpatch.toml").write_text("[selection]\nshortlisted = 3\n")
-    refused(bestpatch("solve", repo, "--issue", ISSUE), str(repo / "bestpatch.toml"), "selection.shortlist")
+    must_refuse(bestpatch("solve", repo, "--issue", ISSUE), str(repo / "bestpatch.toml"), "selection.shortlist")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +146,7 @@ def test_an_unknown_setting(bestpatch: Run, repo: Path, tmp_path: Path) -> None:
     ],
 )
 def test_wrong_flags(bestpatch: Run, repo: Path, args: list[str], part: str) -> None:
-    refused(bestpatch("solve", repo, "--issue", ISSUE, *args), part)
+    must_refuse(bestpatch("solve", repo, "--issue", ISSUE, *args), part)
 
 
 def test_an_endpoint_that_is_not_there(bestpatch: Run, repo: Path, free_port: int) -> None:
@@ -181,9 +185,9 @@ def test_a_defect_shows_no_traceback_unless_asked(bestpatch: Run, repo: Path, mo
 
 
 def test_report_of_nothing(bestpatch: Run, tmp_path: Path) -> None:
-    refused(bestpatch("report", tmp_path), "no result.json", "--out")
+    must_refuse(bestpatch("report", tmp_path), "no result.json", "--out")
     (tmp_path / "result.json").write_text('{"schema_version": 99}')
-    refused(bestpatch("report", tmp_path), "cannot be read", "another version's")
+    must_refuse(bestpatch("report", tmp_path), "cannot be read", "another version's")
 
 
 def test_a_run_as_the_user_sees_it(bestpatch: Run, repo: Path, rules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
