@@ -1,4 +1,4 @@
-"""User turns of the editing trajectory. The wording was measured (benchmarks/propose.py)."""
+"""User turns of the editing trajectory. The wording was chosen by trials, not by one of the benchmarks."""
 
 from __future__ import annotations
 

@@ -126,4 +126,4 @@ def test_the_shell_texts_are_shell(from_registry: bool) -> None:
     ]
     for line in texts:
         if line.startswith("RUN ["):
-            subprocess.run(["sh", "-n", "-c", json.loads(line[4:])[2]], check=True)
+            assert subprocess.run(["sh", "-n", "-c", json.loads(line[4:])[2]], check=False).returncode == 0, line

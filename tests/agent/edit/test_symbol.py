@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.edit import EditResult, read_edit
+from agent.edit import Edited, EditResult, read_edit
 from sandbox.base import RepoPath
 from tests.agent.edit.helpers import edited, one, problem, python, symbol, tree_of
 
@@ -467,7 +467,8 @@ def test_every_other_byte_of_the_file_stays(parts: list[tuple[str, str]], which:
 
 @given(st.text(), st.sampled_from(["symbol", "search_replace"]))
 def test_arbitrary_text_never_raises(text: str, format: str) -> None:
-    read_edit(text, one("def f(x):\n    return x\n"), [], "symbol" if format == "symbol" else "search_replace")
+    result = read_edit(text, one("def f(x):\n    return x\n"), [], "symbol" if format == "symbol" else "search_replace")
+    assert isinstance(result, Edited) or 0 < len(result.message) <= 2_000
 
 
 PIECES = st.sampled_from(
@@ -484,4 +485,5 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=25).map("".join), st.sampled_from(["symbol", "search_replace"]))
 def test_pieces_of_edits_in_any_order_never_raise(text: str, format: str) -> None:
     tree = one("import os\nX = 1\n\ndef f(x):\n    return x\n\nclass A:\n  def m(self):\n    pass\n")
-    read_edit(text, tree, [], "symbol" if format == "symbol" else "search_replace")
+    result = read_edit(text, tree, [], "symbol" if format == "symbol" else "search_replace")
+    assert isinstance(result, Edited) or 0 < len(result.message) <= 2_000

@@ -74,6 +74,7 @@ async def test_cancelling_ends_it(tmp_path: Path) -> None:
     with anyio.CancelScope() as scope:
         async with served(launch(), tmp_path, print):
             running = pids(tmp_path / "child.log")
+            assert running
             scope.cancel()
             await anyio.sleep_forever()
     wait_gone(running)
