@@ -6,12 +6,12 @@ BIN := $(VENV)/bin
 OUT ?= bestpatch-runs/demo
 SEED ?= 0
 
-.PHONY: help venv setup demo test unit check browser requirements clean
+.PHONY: help venv setup demo test unit check browser bubblewrap requirements clean
 
 help:
 	@echo "make demo          set up what is missing, then solve an example issue with the embedded model (OUT=DIR SEED=N)"
 	@echo "make test          set up what is missing, then run all checks and tests"
-	@echo "make unit          the tests that need neither Docker nor a model"
+	@echo "make unit          the tests that need no sandboxes and no model"
 	@echo "make check         ruff, pyright, layers"
 	@echo "make requirements  pin the requirements anew"
 
@@ -28,11 +28,11 @@ setup: venv
 demo: setup
 	@bash scripts/demo.sh "$(OUT)" "$(SEED)"
 
-test: setup browser check
+test: setup browser bubblewrap check
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 unit: venv
-	$(BIN)/pytest -n 2 -m "not docker and not model and not browser"
+	$(BIN)/pytest -n 2 -m "not docker and not bubblewrap and not model and not browser"
 
 check: venv
 	$(BIN)/ruff check .
@@ -42,6 +42,9 @@ check: venv
 
 browser:
 	@bash scripts/browser.sh
+
+bubblewrap:
+	@bash scripts/bubblewrap.sh
 
 requirements: venv
 	$(BIN)/python -m pip install --quiet uv

@@ -1,8 +1,9 @@
-"""Runs one action over many items at once, with errors as they are rather than in groups."""
+"""Runs actions at once, with errors as they are rather than in groups."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import anyio
@@ -31,3 +32,19 @@ async def each(items: Sequence[Item], action: Callable[[Item], Awaitable[Answer]
     if errors:
         raise errors[0]
     return [answers[number] for number in range(len(items))]
+
+
+@asynccontextmanager
+async def beside(*actions: Callable[[], Coroutine[object, object, None]]) -> AsyncGenerator[None]:
+    """Runs actions, which must not raise, beside the block; they are cancelled at its end."""
+    raised: Exception | None = None
+    async with anyio.create_task_group() as group:
+        for action in actions:
+            group.start_soon(action)
+        try:
+            yield
+        except Exception as error:
+            raised = error
+        group.cancel_scope.cancel()
+    if raised is not None:
+        raise raised

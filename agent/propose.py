@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -58,17 +58,31 @@ async def propose(
     Failures of single trajectories are noted and never touch the others. Raises what ended the trajectories when all
     of them died of the model (ModelUnavailable, ModelDenied) or of the sandbox (SandboxError).
     """
-    ground = Ground.of(
-        task,
-        context,
-        sandbox,
-        model,
-        recorder,
-        limits=settings.limits,
-        seed=settings.seed,
-        parallel=settings.parallel,
-    )
+    ground = _ground(task, context, sandbox, model, settings, recorder)
     return await _Trajectories(ground, settings).run()
+
+
+async def propose_scripts(
+    task: Task,
+    context: Context,
+    sandbox: Sandbox,
+    model: Model,
+    settings: ProposeSettings,
+    recorder: Recorder,
+) -> tuple[TestScript, ...]:
+    """The test-writing trajectories alone, `settings.candidates` of them, for candidates that others made.
+
+    Raises what ended all of them, as `propose` does.
+    """
+    ground = _ground(task, context, sandbox, model, settings, recorder)
+    return await _Trajectories(ground, settings).scripts()
+
+
+def _ground(
+    task: Task, context: Context, sandbox: Sandbox, model: Model, settings: ProposeSettings, recorder: Recorder
+) -> Ground:
+    limits, seed, parallel = settings.limits, settings.seed, settings.parallel
+    return Ground.of(task, context, sandbox, model, recorder, limits=limits, seed=seed, parallel=parallel)
 
 
 class _Trajectories:
@@ -86,24 +100,44 @@ class _Trajectories:
         self._ended = 0
 
     async def run(self) -> Proposed:
+        await self._all(self._trajectory)
+        candidates = tuple(candidate for candidate in self._candidates if candidate is not None)
+        if not candidates:
+            self._raise_what_ended_all()
+        own = [script for script in self._scripts if script is not None]
+        own += [c.script for c in candidates if c.script is not None]
+        scripts = {script.id: script for script in own}
+        return Proposed(candidates, tuple(scripts.values()))
+
+    async def scripts(self) -> tuple[TestScript, ...]:
+        async def one(number: int, first: _FirstTurns) -> None:
+            failed = await self._script(number, first)
+            self._failures += [failed] if failed is not None else []
+            self._ended += 1
+            self._progress()
+
+        await self._all(one)
+        scripts = {script.id: script for script in self._scripts if script is not None}
+        if not scripts:
+            self._raise_what_ended_all()
+        return tuple(scripts.values())
+
+    async def _all(self, trajectory: Callable[[int, _FirstTurns], Coroutine[object, object, None]]) -> None:
         first = _FirstTurns(self._ground, self._names)
         self._progress()
         async with anyio.create_task_group() as group:
             group.start_soon(first.draw)
             for number in range(len(self._names)):
-                group.start_soon(self._trajectory, number, first)
-        candidates = tuple(candidate for candidate in self._candidates if candidate is not None)
-        if not candidates and len(self._failures) >= len(self._names):
+                group.start_soon(trajectory, number, first)
+
+    def _raise_what_ended_all(self) -> None:
+        if len(self._failures) >= len(self._names):
             worst = [error for error in self._failures if isinstance(error, ModelDenied | ModelUnavailable)]
             lost = [error for error in self._failures if isinstance(error, SandboxError)]
             if len(worst) >= len(self._names):
                 raise worst[0]
             if len(lost) >= len(self._names):
                 raise lost[0]
-        own = [script for script in self._scripts if script is not None]
-        own += [c.script for c in candidates if c.script is not None]
-        scripts = {script.id: script for script in own}
-        return Proposed(candidates, tuple(scripts.values()))
 
     def _progress(self) -> None:
         self._ground.recorder.stage("propose", self._ended, len(self._names))
@@ -114,17 +148,8 @@ class _Trajectories:
         review = self._settings.review
         if review is None:
             review = profile.script_style == "exit_codes"
-        failed: Exception | None = None
         try:
-            try:
-                self._scripts[number] = await write_script(
-                    self._ground, name, self._settings.test_turns or profile.test_turns, lambda: first.answer(number)
-                )
-            except (ModelError, SandboxError) as error:
-                failed = error
-                self._failed(name, "test_writing", error)
-            finally:
-                self._written[number].set()
+            failed = await self._script(number, first)
             if isinstance(failed, ModelUnavailable | ModelDenied):
                 self._failures.append(failed)
                 return
@@ -138,6 +163,18 @@ class _Trajectories:
         finally:
             self._ended += 1
             self._progress()
+
+    async def _script(self, number: int, first: _FirstTurns) -> Exception | None:
+        """Have a trajectory's script written; what kept it from being."""
+        name, turns = self._names[number], self._settings.test_turns or self._ground.model.profile.test_turns
+        try:
+            self._scripts[number] = await write_script(self._ground, name, turns, lambda: first.answer(number))
+        except (ModelError, SandboxError) as error:
+            self._failed(name, "test_writing", error)
+            return error
+        finally:
+            self._written[number].set()
+        return None
 
     def _failed(self, name: str, stage: str, error: Exception) -> None:
         detail: dict[str, object] = {

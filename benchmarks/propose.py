@@ -32,8 +32,8 @@ from agent.model.open import open_model
 from agent.propose import ProposeSettings, propose
 from agent.trajectory import Turn
 from harness import Settings, local_task
-from harness.config import EnvironmentSettings
-from sandbox.docker import DockerBackend
+from harness.config import EnvironmentSettings, backend_settings
+from sandbox.backends import choose_backend
 
 
 class Turns:
@@ -59,7 +59,7 @@ async def measured(item: Item, model: Model, options: argparse.Namespace, seed: 
     """One proposal for an item, each candidate judged by the hidden tests."""
     settings = Settings(model=options.model, environment=EnvironmentSettings(install=INSTALL))
     task = local_task(item.repository, item.issue, settings)
-    backend = DockerBackend()
+    backend = choose_backend(settings.sandbox.backend, *backend_settings(settings), say=say)
     try:
         sandbox = await backend.open(task.environment, task.snapshot, run_id="benchmark-propose")
         started = time.monotonic()

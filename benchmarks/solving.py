@@ -31,10 +31,10 @@ from agent.model.base import Model
 from agent.model.open import open_model
 from agent.task import Task
 from harness import Result, Settings, local_task, solve
-from harness.config import EnvironmentSettings
+from harness.config import EnvironmentSettings, backend_settings
 from harness.outcome import identity
+from sandbox.backends import choose_backend
 from sandbox.base import Patch, Sandbox
-from sandbox.docker import DockerBackend
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,7 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--candidates", type=int, default=8)
     parser.add_argument("--model", help="model spec; what bestpatch would choose when left out")
     parser.add_argument("--jobs", type=int, default=2, help="runs at the same time")
+    parser.add_argument("--image", help="an image that has what the tasks need, instead of the environments found")
     parser.add_argument("--folder", type=Path, default=cache / "benchmarks", help="rows and run directories")
     return parser
 
@@ -117,7 +118,7 @@ async def measure(
 ) -> list[Row]:
     """All rows of these items and seeds, those of earlier calls included. Prints the table."""
     file = folder / "rows.jsonl"
-    environment = environment or EnvironmentSettings()
+    environment = EnvironmentSettings(image=options.image) if options.image else environment or EnvironmentSettings()
     settings = Settings(model=options.model, candidates=options.candidates, environment=environment)
     tasks = [
         (item, local_task(item.repository, item.issue, settings), settings.model_copy(update={"seed": seed}))
@@ -164,7 +165,7 @@ async def measured(
     if result.status in ("failed", "interrupted"):
         say(f"  {result.error.message if result.error else ''}; see {out}")
         return None
-    backend = DockerBackend()
+    backend = choose_backend(settings.sandbox.backend, *backend_settings(settings), say=say)
     try:
         sandbox = await backend.open(task.environment, task.snapshot, run_id="benchmark")
         verdicts = await judge(sandbox, result, item.tests)

@@ -26,7 +26,7 @@ from sandbox.errors import PatchRejected, SandboxError
 
 ISSUES = Path(__file__).parent / "issues"
 HIDDEN_TESTS = Path(__file__).parent / "hidden_tests"
-FOLDER = "/opt/hidden"
+FOLDER = "/tmp/bestpatch-hidden"
 
 # The tests lie outside the repository and come first on the path, so a patch cannot put itself in pytest's place. The
 # mark at the end shows that pytest itself came to its end: patched code that calls `os._exit(0)` prints none.

@@ -2,7 +2,8 @@
 
 To the stages a spent budget is `agent.errors.BudgetSpent`: trajectories end with what they have, and the selection
 goes on among what exists. Tokens and money count what all invocations on the run's directory have spent, the wall
-clock what this one has.
+clock what this one has. A task's budget may lie within a run's: what the task spends counts in both, and the first
+limit that is reached ends its calls.
 """
 
 from __future__ import annotations
@@ -23,11 +24,19 @@ class Budget:
     """What may be spent, and what has been. `spent` names the limit that was reached, None before."""
 
     def __init__(
-        self, limits: BudgetSettings, before: UsageRecord, clock: Callable[[], float] = time.monotonic
+        self,
+        limits: BudgetSettings,
+        before: UsageRecord,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        within: Budget | None = None,
+        name: str = "budget",
     ) -> None:
-        """`before`: what earlier invocations of the run have spent."""
+        """`before`: what earlier invocations have spent; it is no part of `within`, which has its own `before`."""
         self._limits = limits
         self._clock = clock
+        self._within = within
+        self._name = name
         self._start = clock()
         self._tokens = before.prompt_tokens + before.completion_tokens
         self._money = before.money
@@ -38,14 +47,29 @@ class Budget:
         self._tokens += usage.prompt_tokens + usage.completion_tokens
         self._money += usage.money
         self._seconds += usage.seconds
+        if self._within is not None:
+            self._within.add(usage)
+
+    def waited(self, seconds: float) -> None:
+        """Time in which the task stood in line is not its own."""
+        self._start += seconds
 
     def seconds_left(self) -> float:
         """Of the wall clock; infinite without such a limit."""
+        return min(self._own_seconds_left(), self._within.seconds_left() if self._within else float("inf"))
+
+    def _own_seconds_left(self) -> float:
         limit = self._limits.wall_seconds
         return float("inf") if limit is None else limit - (self._clock() - self._start)
 
     def check(self) -> None:
-        """Raises BudgetSpent when a limit is reached."""
+        """Raises BudgetSpent when a limit is reached, of this budget or of the one around it."""
+        if self._within is not None:
+            try:
+                self._within.check()
+            except BudgetSpent:
+                self.spent = f"{self._within._name}: {self._within.spent}"
+                raise
         limits = self._limits
         found = [
             (limits.tokens, self._tokens, "tokens", f"{self._tokens} tokens"),
@@ -54,13 +78,17 @@ class Budget:
         ]
         for limit, used, name, shown in found:
             if limit is not None and used >= limit:
-                self._refuse(name, f"the budget's {name} limit is reached: {shown}")
-        if self.seconds_left() <= 0:
-            self.out_of_time()
+                self._refuse(name, f"the {self._name}'s {name} limit is reached: {shown}")
+        if self._own_seconds_left() <= 0:
+            self._late()
 
     def out_of_time(self) -> NoReturn:
-        """Raises BudgetSpent for the wall clock."""
-        self._refuse("wall", f"the budget's wall limit is reached: {self._limits.wall_seconds:.0f} s")
+        """Raises BudgetSpent for the wall clock, this budget's or that of the one around it."""
+        self.check()
+        self._late()
+
+    def _late(self) -> NoReturn:
+        self._refuse("wall", f"the {self._name}'s wall limit is reached: {self._limits.wall_seconds:.0f} s")
 
     def _refuse(self, name: str, message: str) -> NoReturn:
         self.spent = name

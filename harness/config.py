@@ -15,7 +15,10 @@ import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from agent.model.serving import Serving
 from harness.units import read_bytes, read_count, read_seconds
+from sandbox.base import Limits
+from sandbox.settings import BackendSettings, BubblewrapSettings, DockerSettings
 
 Count = Annotated[int, BeforeValidator(read_count)]
 """An integer, or text such as `200k` or `1.5M`."""
@@ -60,12 +63,38 @@ class LimitSettings(Section):
 class SandboxSettings(Section):
     """The sandboxes of this machine."""
 
+    backend: Literal["auto", "docker", "bubblewrap"] = Field(
+        default="auto", description="What makes sandboxes: Docker where it answers, else bubblewrap, unless named."
+    )
     parallel: int = Field(default_factory=lambda: max(2, os.cpu_count() or 2), ge=1, description="Executions at once.")
+    isolation: Literal["auto", "cells", "containers"] = Field(
+        default="auto",
+        description="`cells`: executions in namespaces of their own in warm containers; `containers`: one each.",
+    )
+    workspace_bytes: Bytes = Field(
+        default=2 * 1024**3, ge=16 * 1024**2, description="What may be written in one workspace of a cell, in memory."
+    )
+    workspace_files: int = Field(
+        default=400_000, ge=1000, description="Files that may be made in one workspace of a cell."
+    )
     runtime: str | None = Field(default=None, description="Another OCI runtime of the engine: runsc (gVisor), kata.")
-    free_disk_bytes: Bytes = Field(default=2 * 1024**3, ge=0, description="Free disk below which nothing is started.")
+    free_disk_bytes: Bytes = Field(
+        default=2 * 1024**3,
+        ge=0,
+        description="Free disk below which nothing is started, and commands and builds are stopped.",
+    )
+    image_disk_bytes: Bytes = Field(
+        default=40 * 1024**3,
+        ge=0,
+        description="Disk for images that bestpatch made; beyond it the least recently used go before the next build.",
+    )
+    builds: int = Field(default=2, ge=1, description="Image builds and pulls at once.")
     pull_seconds: Seconds = Field(default=20.0, gt=0, description="How long a registry may take to begin to answer.")
     build_seconds: Seconds = Field(default=3600.0, gt=0, description="Deadline of one image build.")
     build_network: str = Field(default="host", description="The engine's network of builds. Executions never have one.")
+    images: Path | None = Field(
+        default=None, description="Bubblewrap's images by name (`docker save`); `saved` in the cache."
+    )
 
 
 class EnvironmentSettings(Section):
@@ -106,8 +135,10 @@ class SelectionSettings(Section):
     """How the final patch is chosen."""
 
     shortlist: int = Field(default=3, ge=1, le=10, description="Candidates that the comparison sees.")
-    comparison_turns: int = Field(
-        default=4, ge=0, description="Turns of each comparison trajectory; 0 leaves the comparison out."
+    comparison_turns: int | None = Field(
+        default=None,
+        ge=0,
+        description="Turns of each comparison trajectory, 0 leaves it out; the model's profile says otherwise.",
     )
     regression_seconds: Seconds = Field(
         default=120.0, ge=0, description="For all runs of the repository's own tests together; 0 leaves them out."
@@ -142,6 +173,35 @@ class ProfileSettings(Section):
     edit_tokens: Count | None = Field(default=None, ge=64, description="Longest answer that holds an edit.")
     parallel: int | None = Field(default=None, ge=1, description="Requests in flight at once.")
     price: PriceSettings | None = Field(default=None, description="What tokens cost.")
+
+
+class ServeSettings(Section):
+    """How vLLM serves on this machine's GPUs. What is unset is chosen for the model and the machine."""
+
+    replicas: int | None = Field(
+        default=None, ge=1, description="Servers, each with the whole model; as many as the GPUs allow."
+    )
+    tensor_parallel: int | None = Field(
+        default=None, ge=1, description="GPUs of one server; as few as hold the model and a useful cache."
+    )
+    context_tokens: Count | None = Field(default=None, ge=1024, description="Longest prompt and answer together.")
+    memory_share: float | None = Field(
+        default=None, gt=0, le=1, description="Of a GPU's memory; 0.92 where nobody else uses it."
+    )
+    sequences: int | None = Field(
+        default=None, ge=1, description="Answers that one server writes at once; as many as its cache holds, up to 256."
+    )
+    quantization: Literal["fp8"] | None = Field(
+        default=None, description="Weights in 8 bits, where the GPU computes so."
+    )
+    speculation: Literal["none", "ngram"] = Field(
+        default="none", description="`ngram`: guesses what comes next from the prompt, which edits mostly copy."
+    )
+    speculative_tokens: int = Field(default=8, ge=1, le=64, description="Tokens guessed at once.")
+    routing: Literal["prefix", "round_robin"] = Field(
+        default="prefix", description="Which server a request goes to: the one that holds its prefix, or the next."
+    )
+    arguments: tuple[str, ...] = Field(default=(), description="Further arguments of `vllm serve`.")
 
 
 class PathSettings(Section):
@@ -179,4 +239,28 @@ class Settings(BaseSettings):
     environment: EnvironmentSettings = Field(default_factory=EnvironmentSettings)
     selection: SelectionSettings = Field(default_factory=SelectionSettings)
     profile: ProfileSettings = Field(default_factory=ProfileSettings)
+    serve: ServeSettings = Field(default_factory=ServeSettings)
     paths: PathSettings = Field(default_factory=PathSettings)
+
+
+def limits_of(settings: LimitSettings) -> Limits:
+    """The limits of one execution, as sandboxes take them."""
+    return Limits(settings.seconds, settings.memory, settings.cpus, settings.processes)
+
+
+def serving_of(settings: Settings) -> Serving:
+    """How vLLM is to serve, as the model's part takes it."""
+    return Serving(**settings.serve.model_dump())
+
+
+def backend_settings(settings: Settings) -> tuple[DockerSettings, BubblewrapSettings]:
+    """The settings as the sandboxes' backends take them."""
+    limits, sandbox = limits_of(settings.limits), settings.sandbox
+    ours = sandbox.model_dump()
+    common = {name: value for name, value in ours.items() if name in BackendSettings.model_fields}
+    engines = {name: value for name, value in ours.items() if name in DockerSettings.model_fields}
+    cache = settings.paths.cache
+    return (
+        DockerSettings(**{**common, **engines}, limits=limits, cache=cache),
+        BubblewrapSettings(**common, limits=limits, cache=cache, images=sandbox.images),
+    )

@@ -23,6 +23,7 @@ from harness.config import EnvironmentSettings
 from harness.errors import SettingsError
 from harness.python_version import dig, pyproject, python_version, setup_cfg, strings, text
 from sandbox.base import ContainerFile, Environment, ImageName, Recipe, RepoPath, Tree
+from sandbox.builder import NOTE
 
 TEST_EXTRAS = ("test", "tests", "testing", "dev")
 """Extras and dependency groups that hold what the tests need; the first that is defined is installed."""
@@ -56,6 +57,7 @@ APT_HINTS = {
     "xmlsec": ("libxmlsec1-dev", "pkg-config"),
     "pygraphviz": ("graphviz", "libgraphviz-dev"),
     "graphviz": ("graphviz",),
+    "pylibmc": ("libmemcached-dev", "zlib1g-dev"),
 }
 """Distribution -> Debian packages that its wheel or build needs and that a Python base image may lack."""
 
@@ -110,7 +112,7 @@ def _install(tree: Tree) -> tuple[tuple[str, ...], tuple[str, ...]]:
         if is_package(tree):
             # requirements.txt of a package often repeats, at other versions, what the package has just brought.
             files = [path for path in files if path not in ("requirements.txt", "requirements/base.txt")] or files
-        commands.append("python -m pip install " + " ".join(f"-r {shlex.quote(path)}" for path in files))
+        commands.append(_requirements(files, needed=not is_package(tree)))
         notes.append(", ".join(files))
     group = next((name for name in TEST_EXTRAS if dig(pyproject(tree), "dependency-groups", name) is not None), None)
     if group:
@@ -127,6 +129,18 @@ def _install(tree: Tree) -> tuple[tuple[str, ...], tuple[str, ...]]:
         commands.append("python -m pip install pytest")
         notes.append("pytest, which the tests use")
     return tuple(commands), tuple(notes) or ("nothing to install",)
+
+
+def _requirements(files: Sequence[str], *, needed: bool) -> str:
+    """The command that installs requirement files: together if they go together, and those that can be where a package
+    has brought what it needs already. Pins of a tool that no longer builds are no reason to do without the package.
+    """
+    command = "python -m pip install " + " ".join(f"-r {shlex.quote(path)}" for path in files)
+    if needed:
+        return command
+    alone = f'python -m pip install -r "$file" || echo "{NOTE}$file could not be installed and was left out"'
+    listed = " ".join(map(shlex.quote, files))
+    return f"{command} || for file in {listed}; do {alone}; done" if len(files) > 1 else f"file={listed}; {alone}"
 
 
 def is_package(tree: Tree) -> bool:
@@ -263,9 +277,7 @@ def without_comments(source: str) -> str:
 def _in_tree(tree: Tree, path: str, what: str) -> RepoPath:
     inside = RepoPath(_inside(path, what))
     if inside not in tree:
-        raise SettingsError(
-            f"the {what} {path!r} is not in the repository at the base commit; commit it or check the path"
-        )
+        raise SettingsError(f"the {what} {path!r} is not in the repository at the base commit; commit it or check it")
     return inside
 
 
@@ -283,5 +295,5 @@ def describe(environment: Environment) -> Sequence[str]:
             return [f"image {image}"]
         case ContainerFile(dockerfile=dockerfile, install=install):
             return [f"built from {dockerfile}", *install]
-        case Recipe(base=base, apt=apt, install=install):
-            return [f"base {base}", *([f"apt-get install {' '.join(apt)}"] if apt else []), *install]
+        case Recipe(base=base, apt=apt, shared=shared, install=install):
+            return [f"base {base}", *([f"apt-get install {' '.join(apt)}"] if apt else []), *shared, *install]

@@ -7,66 +7,44 @@ Everything is written from the event loop's thread, without a wait in between: a
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import socket
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO, cast
+from typing import cast
 
 from agent.model.base import Completion, Request, Usage
 from agent.trajectory import Turn
-from harness.errors import JournalError, RunConflict
+from harness.errors import DirectoryFull, JournalError, RunConflict
+from harness.journal_schema import migrate
+from harness.lock import locked
 from harness.result import TurnRecord, UsageRecord
 
 FILE_NAME = "journal.sqlite"
-LOCK_NAME = "lock"
-
-MIGRATIONS: tuple[tuple[str, str], ...] = (
-    (
-        "0001 outcomes",
-        """
-        CREATE TABLE manifest (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-        CREATE TABLE completions (
-            key TEXT NOT NULL, number INTEGER NOT NULL, stage TEXT NOT NULL, trajectory TEXT NOT NULL,
-            turn INTEGER NOT NULL, text TEXT NOT NULL, finish TEXT NOT NULL, prompt_tokens INTEGER NOT NULL,
-            cached_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, seconds REAL NOT NULL,
-            money REAL NOT NULL, calls INTEGER NOT NULL, at REAL NOT NULL, PRIMARY KEY (key, number));
-        CREATE TABLE executions (
-            key TEXT NOT NULL, number INTEGER NOT NULL, kind TEXT NOT NULL, outcome TEXT NOT NULL,
-            seconds REAL NOT NULL, at REAL NOT NULL, PRIMARY KEY (key, number));
-        CREATE TABLE turns (
-            stage TEXT NOT NULL, trajectory TEXT NOT NULL, number INTEGER NOT NULL, record TEXT NOT NULL,
-            at REAL NOT NULL, PRIMARY KEY (stage, trajectory, number));
-        CREATE TABLE notes (kind TEXT NOT NULL, detail TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (kind, detail));
-        """,
-    ),
-)
-"""Name -> SQL. A migration that was released is never changed; a new one is added below it."""
 
 
 class Journal:
     """An open journal. It is a `Recorder`, and the store behind `harness.replay`."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open or begin the journal of a run directory and lock the directory.
+    def __init__(self, folder: Path, option: str = "--out") -> None:
+        """Open or begin the journal of a run directory and lock the directory. `option`: what names the directory.
 
         Raises RunConflict when a live process holds it, JournalError when it cannot be read or written.
         """
         self.folder = folder
-        self._lock = _locked(folder)
+        self._option = option
+        self._lock = locked(folder, option)
         try:
             self._db = sqlite3.connect(folder / FILE_NAME)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
-            _migrate(self._db)
+            migrate(self._db)
         except sqlite3.Error as error:
             self._lock.close()
-            raise JournalError(f"{folder / FILE_NAME}: {error}; name another directory with --out") from error
+            raise JournalError(f"{folder / FILE_NAME}: {error}; name another directory with {option}") from error
 
     def __enter__(self) -> Journal:
         return self
@@ -78,9 +56,12 @@ class Journal:
 
     def close(self) -> None:
         """Commit and let go of the directory. Safe to call twice."""
-        self._db.commit()
-        self._db.close()
-        self._lock.close()
+        try:
+            with suppress(sqlite3.Error):  # on a full disk: whoever waited for something to be kept was told so
+                self._db.commit()
+        finally:
+            self._db.close()
+            self._lock.close()
 
     def identify(self, identity: Mapping[str, object]) -> bool:
         """Bind the directory to what decides a run's outcome; True when it was begun before.
@@ -100,7 +81,7 @@ class Journal:
             )
             raise RunConflict(
                 f"{self.folder} holds a run with other settings:\n{lines}\n"
-                "go on with the same settings, or name another directory with --out"
+                f"go on with the same settings, or name another directory with {self._option}"
             )
         return True
 
@@ -109,44 +90,39 @@ class Journal:
         row = self._db.execute("SELECT value FROM manifest WHERE key = ?", (key,)).fetchone()
         return json.loads(row[0]) if row else None
 
+    def all(self, prefix: str) -> list[tuple[str, object]]:
+        """The manifest's keys that begin so, with their values, in the order of their keys."""
+        rows = self._db.execute("SELECT key, value FROM manifest ORDER BY key").fetchall()
+        return [(str(key), json.loads(value)) for key, value in rows if str(key).startswith(prefix)]
+
     def put(self, key: str, value: object) -> None:
         self._write("INSERT OR REPLACE INTO manifest VALUES (?, ?)", key, json.dumps(value))
 
-    def completions(self, key: str, n: int) -> tuple[Completion, ...] | None:
-        """The first `n` answers to a request; None when there are not so many."""
+    def completions(self, key: str, n: int) -> tuple[Completion, ...]:
+        """The first answers to a request, at most `n`: as many as there are."""
         rows = self._db.execute(
             "SELECT text, finish, prompt_tokens, cached_tokens, completion_tokens, seconds, money, calls"
             " FROM completions WHERE key = ? ORDER BY number LIMIT ?",
             (key, n),
         ).fetchall()
-        return tuple(Completion(row[0], row[1], Usage(*row[2:])) for row in rows) if len(rows) == n else None
+        return tuple(Completion(row[0], row[1], Usage(*row[2:])) for row in rows)
 
-    def add_completions(self, request: Request, completions: Sequence[Completion]) -> None:
-        for number, completion in enumerate(completions):
+    def add_completions(self, request: Request, completions: Sequence[Completion], *, first: int = 0) -> None:
+        """Journal answers to a request; `first`: the number of the first of them."""
+        key = request.key
+        for number, completion in enumerate(completions, first):
             usage = completion.usage
-            self._db.execute(
+            self._do(
                 "INSERT OR REPLACE INTO completions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(request.key, number, request.stage.value, request.trajectory, request.turn),
-                    *(completion.text, completion.finish, usage.prompt_tokens, usage.cached_tokens),
-                    *(usage.completion_tokens, usage.seconds, usage.money, usage.calls, time.time()),
-                ),
+                *(key, number, request.stage.value, request.trajectory, request.turn),
+                *(completion.text, completion.finish, usage.prompt_tokens, usage.cached_tokens),
+                *(usage.completion_tokens, usage.seconds, usage.money, usage.calls, time.time()),
             )
         self._commit()
 
     def usage(self) -> dict[str, UsageRecord]:
         """What all completions of the run cost, by stage, and `total`."""
-        total = Usage()
-        found: dict[str, UsageRecord] = {}
-        for stage, *sums in self._db.execute(
-            "SELECT stage, SUM(prompt_tokens), SUM(cached_tokens), SUM(completion_tokens), SUM(seconds), SUM(money),"
-            " SUM(calls) FROM completions GROUP BY stage ORDER BY MIN(rowid)"
-        ):
-            usage = Usage(*sums)
-            total += usage
-            found[str(stage)] = usage_record(usage)
-        found["total"] = usage_record(total)
-        return found
+        return _usage(self._db)
 
     def outcome(self, key: str, number: int) -> object:
         """What an operation in a sandbox led to, as it was journaled; None when it has not finished yet."""
@@ -155,10 +131,8 @@ class Journal:
 
     def add_outcome(self, key: str, number: int, kind: str, outcome: object, *, seconds: float = 0.0) -> None:
         """Journal an operation in a sandbox. Cheap ones (writes) reach the disk with the next that is not."""
-        self._db.execute(
-            "INSERT OR REPLACE INTO executions VALUES (?, ?, ?, ?, ?, ?)",
-            (key, number, kind, json.dumps(outcome), seconds, time.time()),
-        )
+        values = (key, number, kind, json.dumps(outcome), seconds, time.time())
+        self._do("INSERT OR REPLACE INTO executions VALUES (?, ?, ?, ?, ?, ?)", *values)
         if kind != "write":
             self._commit()
 
@@ -174,19 +148,16 @@ class Journal:
 
     def turn(self, turn: Turn) -> None:
         record = turn_record(turn)
-        self._write(
-            "INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?, ?)",
-            *(record.stage, record.trajectory, record.index, record.model_dump_json(), time.time()),
-        )
+        values = (record.stage, record.trajectory, record.index, record.model_dump_json(), time.time())
+        self._derived("INSERT OR REPLACE INTO turns VALUES (?, ?, ?, ?, ?)", *values)
 
     def stage(self, stage: str, done: int, total: int) -> None:
         """Progress is for the eye; what it counts is journaled already."""
 
     def note(self, kind: str, detail: dict[str, object]) -> None:
         # The same note again is a replayed run saying what it said before.
-        self._write(
-            "INSERT OR IGNORE INTO notes VALUES (?, ?, ?)", kind, json.dumps(detail, sort_keys=True), time.time()
-        )
+        values = (kind, json.dumps(detail, sort_keys=True), time.time())
+        self._derived("INSERT OR IGNORE INTO notes VALUES (?, ?, ?)", *values)
 
     def turns(self) -> Iterator[TurnRecord]:
         for (record,) in self._db.execute("SELECT record FROM turns ORDER BY trajectory, stage DESC, number"):
@@ -196,17 +167,51 @@ class Journal:
         rows = self._db.execute("SELECT detail FROM notes WHERE kind = ? ORDER BY at", (kind,)).fetchall()
         return [json.loads(row[0]) for row in rows]
 
+    def _derived(self, sql: str, *values: object) -> None:
+        """Write what a replay would write again: for readers at once, on the disk with the next outcome."""
+        self._commit()  # what waits for a commit is an outcome's
+        self._do("PRAGMA synchronous = NORMAL")
+        try:
+            self._write(sql, *values)
+        finally:
+            self._do("PRAGMA synchronous = FULL")
+
     def _write(self, sql: str, *values: object) -> None:
-        self._db.execute(sql, values)
+        self._do(sql, *values)
         self._commit()
+
+    def _do(self, sql: str, *values: object) -> None:
+        try:
+            self._db.execute(sql, values)
+        except sqlite3.Error as error:
+            raise _unwritten(self.folder / FILE_NAME, error) from error
 
     def _commit(self) -> None:
         try:
             self._db.commit()
         except sqlite3.Error as error:
-            raise JournalError(
-                f"{self.folder / FILE_NAME}: {error}; free some disk, then run the same command"
-            ) from error
+            raise _unwritten(self.folder / FILE_NAME, error) from error
+
+
+def _unwritten(path: Path, error: sqlite3.Error) -> JournalError:
+    """What a failed write is: no room (SQLITE_FULL; SQLITE_IOERR where a quota or the file's size is the limit)."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    kind = DirectoryFull if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR) else JournalError
+    return kind(f"{path}: {error}; free some disk, then run the same command")
+
+
+def _usage(db: sqlite3.Connection) -> dict[str, UsageRecord]:
+    total = Usage()
+    found: dict[str, UsageRecord] = {}
+    for stage, *sums in db.execute(
+        "SELECT stage, SUM(prompt_tokens), SUM(cached_tokens), SUM(completion_tokens), SUM(seconds), SUM(money),"
+        " SUM(calls) FROM completions GROUP BY stage ORDER BY MIN(rowid)"
+    ):
+        usage = Usage(*sums)
+        total += usage
+        found[str(stage)] = usage_record(usage)
+    found["total"] = usage_record(total)
+    return found
 
 
 def usage_record(usage: Usage) -> UsageRecord:
@@ -235,43 +240,6 @@ def turn_record(turn: Turn) -> TurnRecord:
     )
 
 
-def _locked(folder: Path) -> IO[str]:
-    """The directory's lock file, held. The kernel lets go of it when the process ends, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK_NAME).open("a+", encoding="utf-8")
-    except OSError as error:
-        raise JournalError(
-            f"{folder}: cannot be written: {error.strerror}; name another directory with --out"
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.seek(0)
-        holder = lock.read().strip() or "another process"
-        lock.close()
-        raise RunConflict(
-            f"{folder} is in use by {holder}; wait for it, or name another directory with --out"
-        ) from None
-    lock.seek(0)
-    lock.truncate()
-    lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-    lock.flush()
-    return lock
-
-
-def _migrate(db: sqlite3.Connection) -> None:
-    db.execute("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY)")
-    done = {str(row[0]) for row in db.execute("SELECT name FROM migrations")}
-    unknown = sorted(done - {name for name, _ in MIGRATIONS})
-    if unknown:
-        raise sqlite3.DatabaseError(f"was written by a later bestpatch (migration {unknown[-1]}); update bestpatch")
-    for name, sql in MIGRATIONS:
-        if name not in done:
-            # One transaction for a migration and its name: a kill leaves both or neither.
-            db.executescript(f"BEGIN; {sql} INSERT INTO migrations VALUES ('{name}'); COMMIT;")  # noqa: S608 - our own names
-
-
 def _short(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."
@@ -282,13 +250,29 @@ def read_turns(folder: Path) -> list[TurnRecord]:
     path = folder / FILE_NAME
     if not path.is_file():
         return []
+    with _reading(path) as db:
+        rows = db.execute("SELECT record FROM turns ORDER BY trajectory, stage DESC, number").fetchall()
+        return [TurnRecord.model_validate_json(row[0]) for row in rows]
+
+
+def read_usage(folder: Path) -> UsageRecord:
+    """What a run's directory has cost so far, read without its lock; nothing where there is no journal to be read."""
+    path = folder / FILE_NAME
+    if path.is_file():
+        with suppress(JournalError), _reading(path) as db:
+            return _usage(db)["total"]
+    return usage_record(Usage())
+
+
+@contextmanager
+def _reading(path: Path) -> Generator[sqlite3.Connection]:
+    """Raises JournalError."""
     try:
         db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
     except sqlite3.Error as error:
         raise JournalError(f"{path}: {error}") from error
     try:
-        rows = db.execute("SELECT record FROM turns ORDER BY trajectory, stage DESC, number").fetchall()
-        return [TurnRecord.model_validate_json(row[0]) for row in rows]
+        yield db
     except sqlite3.Error as error:
         raise JournalError(f"{path}: {error}") from error
     finally:

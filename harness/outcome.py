@@ -6,17 +6,21 @@ import hashlib
 import platform
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 from agent.errors import ModelDenied, ModelError
+from agent.given import Given, Taken
 from agent.propose import Proposed
 from agent.task import Task
 from agent.trajectory import ScriptId
 from harness.config import Settings
 from harness.environments import describe
+from harness.errors import FULL, DirectoryFull, JournalError
+from harness.release import release
 from harness.result import (
     CandidateRecord,
     CellRecord,
@@ -25,6 +29,7 @@ from harness.result import (
     ComparisonRoundRecord,
     ErrorRecord,
     ExecutionRecord,
+    GivenRecord,
     Manifest,
     RegressionRecord,
     Result,
@@ -33,9 +38,12 @@ from harness.result import (
     TaskRecord,
     TurnRecord,
 )
-from sandbox.base import Execution, digest_of
+from sandbox.base import Execution, Sandbox, digest_of
 from sandbox.errors import DiskFull, EngineUnavailable, EnvironmentUnavailable
+from sandbox.patch import check_patch
 from selection.base import Comparison, PatchClass, Regressions, Selection
+from selection.repository_tests import is_test_file
+from selection.steering import steering
 
 LOG_CAP = 20_000
 """Characters of a build's log that a result keeps: its end."""
@@ -87,6 +95,17 @@ def candidate_records(proposed: Proposed | None, selection: Selection | None) ->
             )
         )
     return tuple(sorted(records, key=lambda record: (record.rank is None, record.rank or 0)))
+
+
+def given_records(taken: Sequence[Taken]) -> tuple[GivenRecord, ...]:
+    records: list[GivenRecord] = []
+    for each in taken:
+        notes = list(each.notes)
+        paths = check_patch(each.candidate.patch) if each.candidate else ()
+        if tests := [path for path in paths if is_test_file(path) or path in steering(paths)]:
+            notes.append(f"changes {', '.join(tests[:5])}: the repository's tests run with the base commit's")
+        records.append(GivenRecord(id=each.id, source=each.source, refused=each.candidate is None, notes=tuple(notes)))
+    return tuple(records)
 
 
 def script_records(proposed: Proposed | None, selection: Selection | None) -> tuple[ScriptRecord, ...]:
@@ -159,7 +178,7 @@ def error_record(error: Exception) -> ErrorRecord:
         case EnvironmentUnavailable():
             message += "\nsay how the project is installed: --install, --apt, --python, --dockerfile or --image"
         case DiskFull():
-            message += "\nfree some disk (`docker system prune`), or lower sandbox.free_disk_bytes"
+            message += "\nfree some disk (`bestpatch prune`, `docker system prune`), or lower sandbox.free_disk_bytes"
         case ModelDenied():
             message += "\nput the server's key into BESTPATCH_API_KEY"
         case ModelError():
@@ -170,24 +189,40 @@ def error_record(error: Exception) -> ErrorRecord:
     return ErrorRecord(kind=type(error).__name__, message=message, log=log[-LOG_CAP:])
 
 
-def manifest(task: Task, settings: Settings, *, started: str, profile: str, image_digest: str) -> Manifest:
+def manifest(task: Task, settings: Settings, *, started: str, profile: str, sandbox: Sandbox | None) -> Manifest:
     return Manifest(
-        bestpatch=version("bestpatch"),
+        bestpatch=release(),
         python=platform.python_version(),
         platform=platform.platform(),
         started=started,
         seed=settings.seed,
         model=redacted(settings.model or "default"),
         profile=profile,
-        image_digest=image_digest,
+        image_digest=sandbox.digest if sandbox else "",
+        base_image=sandbox.base_image if sandbox else "",
         prompts_digest=prompts_digest(),
         settings=shown_settings(settings),
     )
 
 
-def identity(task: Task, settings: Settings) -> dict[str, object]:
+def identity(task: Task, settings: Settings, given: Sequence[Given] | None = None) -> dict[str, object]:
     """What decides a run's outcome. A run directory belongs to one identity; what is not here may change on resuming
     (the budget, the machine's share, the confidence that is asked for)."""
+    others = {} if given is None else {"candidates given": digest_of(*(p for g in given for p in (g.source, g.patch)))}
+    return {
+        **identity_of_settings(settings),
+        **others,
+        "issue": hashlib.sha256(task.issue.encode()).hexdigest()[:16],
+        "repository": task.repository,
+        "base commit": task.base_commit,
+        # A digest besides: variables of an environment may hold what must not lie in a run's directory.
+        "environment": f"{'; '.join(describe(task.environment))} ({digest_of(repr(task.environment))[:12]})",
+        "test_command": task.test_command,
+    }
+
+
+def identity_of_settings(settings: Settings) -> dict[str, object]:
+    """The part of an identity that all tasks of a batch share."""
     deciding = ("candidates", "test_turns", "edit_turns", "seed", "limits", "profile")
     kept = settings.model_dump(mode="json", include=set(deciding))
     chosen = settings.selection.model_dump(mode="json", exclude={"min_confidence"})
@@ -196,17 +231,12 @@ def identity(task: Task, settings: Settings) -> dict[str, object]:
         **{name: kept[name] for name in ("candidates", "test_turns", "edit_turns", "seed")},
         **{f"selection.{key}": value for key, value in chosen.items()},
         "model": redacted(settings.model or "default"),
-        "issue": hashlib.sha256(task.issue.encode()).hexdigest()[:16],
-        "repository": task.repository,
-        "base commit": task.base_commit,
-        # A digest besides: variables of an environment may hold what must not lie in a run's directory.
-        "environment": f"{'; '.join(describe(task.environment))} ({digest_of(repr(task.environment))[:12]})",
-        "test_command": task.test_command,
-        "bestpatch": version("bestpatch"),
+        "bestpatch": release(),
         "prompts": prompts_digest()[:16],
     }
 
 
+@cache
 def prompts_digest() -> str:
     """SHA-256 over the source of the prompt modules."""
     total = hashlib.sha256()
@@ -243,7 +273,18 @@ def write_files(out: Path, result: Result, turns: Sequence[TurnRecord]) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
     # Byte for byte: a patch of a file with Windows line ends must keep them.
-    part.write_bytes(text.encode("utf-8", "surrogateescape" if path.suffix == ".diff" else "replace"))
-    part.replace(path)
+    write_whole(path, text.encode("utf-8", "surrogateescape" if path.suffix == ".diff" else "replace"))
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file of a run's directory so that it is there whole or not at all. Raises JournalError, DirectoryFull."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        message = f"{path}: cannot be written: {error.strerror}; free some disk, then run the same command"
+        raise (DirectoryFull if error.errno in FULL else JournalError)(message) from error

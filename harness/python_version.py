@@ -1,27 +1,47 @@
 """Which Python a project wants, read from its files. Pure functions on a tree.
 
 Order: a pin (`.python-version`, `runtime.txt`, `.tool-versions`), then the declared range narrowed by classifiers and
-tox's environments. Within a range 3.11 is preferred, then the newest up to 3.12, then what is left.
+tox's environments, and by what the sources import that later versions no longer have. Within a range 3.11 is
+preferred, then the newest up to 3.12, then what is left.
 """
 
 from __future__ import annotations
 
 import ast
+import collections.abc
 import configparser
 import re
 import tomllib
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import cast
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from agent.context.sources import is_test
 from sandbox.base import RepoPath, Tree
 
 DEFAULT = "3.11"
 KNOWN = tuple(f"3.{minor}" for minor in range(6, 15))
 """Versions that a base image can be had for."""
 _USUAL_NEWEST = 12
+
+_REMOVED: Mapping[str, tuple[int, frozenset[str]]] = {
+    # Module -> the minor version that had it, or these names of it, for the last time ("What's New" of the next one).
+    "collections": (9, frozenset(dir(collections.abc))),
+    "inspect": (10, frozenset({"getargspec", "formatargspec"})),
+    "fractions": (8, frozenset({"gcd"})),
+    "cgi": (7, frozenset({"escape", "parse_qs", "parse_qsl"})),
+    "asynchat": (11, frozenset()),
+    "asyncore": (11, frozenset()),
+    "imp": (11, frozenset()),
+    "smtpd": (11, frozenset()),
+    "cgitb": (12, frozenset()),
+    "pipes": (12, frozenset()),
+    "telnetlib": (12, frozenset()),
+}
+_SOME_REMOVED = re.compile(rb"^(?:from|import) .*\b(?:" + "|".join(_REMOVED).encode() + rb")\b", re.MULTILINE)
 
 
 def python_version(tree: Tree) -> tuple[str, str]:
@@ -38,12 +58,46 @@ def python_version(tree: Tree) -> tuple[str, str]:
     if both:
         allowed = both
         reasons.append(f"classifiers or tox name {', '.join(both)}")
+    newest, because = newest_by_imports(tree)
+    runs = [version for version in allowed if _minor(version) <= newest]
+    if runs and len(runs) < len(allowed):
+        allowed = runs
+        reasons.append(because)
     if not allowed:
         return DEFAULT, f"the default; nothing known satisfies {requires}" if requires else "the default"
     if DEFAULT in allowed:
         return DEFAULT, "; ".join(reasons) or "the default"
     usual = [version for version in allowed if _minor(version) <= _USUAL_NEWEST]
     return (usual[-1] if usual else allowed[0]), "; ".join(reasons)
+
+
+def newest_by_imports(tree: Tree) -> tuple[int, str]:
+    """The newest minor version on which the modules can be imported, as far as the standard library decides it.
+
+    Only what a module imports whatever happens counts: at its top, outside of `try` and `if`. An old project declares
+    no upper bound, for nobody knew of 3.10 then: its first import says it.
+    """
+    newest, because = _minor(KNOWN[-1]), ""
+    for path, content in tree.items():
+        if not path.endswith(".py") or is_test(path) or not _SOME_REMOVED.search(content):
+            continue
+        for module, names in _imports(content):
+            last, gone = _REMOVED.get(module, (newest, frozenset[str]()))
+            if last < newest and (not gone or gone & names):
+                newest = last
+                because = f"{path} imports from {module} what 3.{last} was the last to have"
+    return newest, because
+
+
+def _imports(content: bytes) -> Iterator[tuple[str, frozenset[str]]]:
+    """Modules imported by the statements at a module's top level, with the names taken from each."""
+    with suppress(SyntaxError, ValueError, RecursionError, MemoryError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an old source's invalid escapes are no business of the user's
+        for node in ast.parse(content).body:
+            if isinstance(node, ast.Import):
+                yield from ((alias.name, frozenset[str]()) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                yield node.module, frozenset(alias.name for alias in node.names)
 
 
 def requires_python(tree: Tree) -> str | None:

@@ -10,14 +10,15 @@ import base64
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import TypeVar, cast
 
 import anyio
 
 from agent.model.base import Completion, Model, Profile, Request
 from harness.journal import Journal
-from sandbox.base import UNEDITED, Changes, Ended, Execution, Limits, Patch, Sandbox, Tree, Workspace, digest_of
-from sandbox.errors import PatchRejected, SandboxError, WorkspaceError
+from sandbox.base import UNEDITED, Changes, Ended, Execution, Limit, Limits, Patch, Sandbox, Tree, Workspace, digest_of
+from sandbox.errors import PatchRejected, WorkspaceError
 
 T = TypeVar("T")
 Operation = Callable[[Workspace], Awaitable[object]]
@@ -35,12 +36,16 @@ class JournaledModel:
         return self._model.profile
 
     async def complete(self, request: Request, n: int = 1) -> tuple[Completion, ...]:
-        known = self._journal.completions(request.key, n)
-        if known is not None:
-            return known
-        completions = await self._model.complete(request, n)
-        self._journal.add_completions(request, completions)
-        return completions
+        """As `agent.model.base.Model`. Many answers come in as many portions as the server can write at once, each
+        kept as it comes; answer `j` is drawn with seed + j in any case."""
+        answers = self._journal.completions(request.key, n)
+        while len(answers) < n:
+            seed = request.sampling.seed + len(answers)
+            portion = replace(request, sampling=replace(request.sampling, seed=seed)) if answers else request
+            got = await self._model.complete(portion, min(n - len(answers), self.profile.parallel))
+            self._journal.add_completions(request, got, first=len(answers))
+            answers = (*answers, *got)
+        return answers
 
 
 class JournaledSandbox:
@@ -50,11 +55,19 @@ class JournaledSandbox:
         self.inner = sandbox
         self.journal = journal
         self.seen: Counter[str] = Counter()
+        self.under_way: dict[str, anyio.Event] = {}
+        """Operations that somebody is doing, with what says that they have ended."""
+        self.coming: dict[str, anyio.Event] = {}
+        """Operations for which somebody is getting a workspace."""
         self._locks: dict[str, anyio.Lock] = {}
 
     @property
     def digest(self) -> str:
         return self.inner.digest
+
+    @property
+    def base_image(self) -> str:
+        return self.inner.base_image
 
     @property
     def python(self) -> str:
@@ -108,8 +121,8 @@ class JournaledSandbox:
 class _JournaledWorkspace:
     """A workspace that is made at its first operation that is not in the journal.
 
-    An operation's key is the digest of the image, the patch, and all operations up to it. When a journaled beginning
-    has a new continuation, the beginning is done again, for its effects.
+    An operation's key is the digest of the image, the patch, and all operations up to it. What the journal knows,
+    or another workspace is just finding out, is not done here, until something new builds on its effects.
     """
 
     def __init__(
@@ -119,9 +132,12 @@ class _JournaledWorkspace:
         self._patch = patch
         self._stack = stack
         self._key = digest_of("workspace", sandbox.digest, patch)
-        self._journaled: list[Operation] = []
+        self._behind: list[Operation] = []
+        """Known operations that the real workspace has not seen."""
         self._repository = repository
         self._real = real
+        self._refused = ""
+        """Why there can be no real one: the patch was rejected."""
         self._written = False
 
     @property
@@ -144,11 +160,11 @@ class _JournaledWorkspace:
                 "output": execution.output,
                 "output_bytes": execution.output_bytes,
                 "seconds": execution.seconds,
+                "reached": sorted(execution.reached),
             }
 
-        outcome = await self._done(
-            "run", (repr(list(argv)), repr(cwd), repr(sorted((env or {}).items())), repr(limits)), act
-        )
+        around = repr((cwd, sorted((env or {}).items()), limits))
+        outcome = await self._done("run", (around, *argv), act)
         values = cast("dict[str, object]", outcome)
         return Execution(
             Ended(str(values["ended"])),
@@ -156,6 +172,7 @@ class _JournaledWorkspace:
             str(values["output"]),
             cast(int, values["output_bytes"]),
             cast(float, values["seconds"]),
+            frozenset(Limit(name) for name in cast("list[str]", values.get("reached", []))),
         )
 
     async def write(self, path: str, data: bytes) -> None:
@@ -180,30 +197,55 @@ class _JournaledWorkspace:
         return Patch(cast("Mapping[str, str]", await self._done("diff", (), act))["patch"])
 
     async def _done(self, kind: str, arguments: tuple[str | bytes, ...], act: Operation) -> object:
-        journal = self._sandbox.journal
         self._key = digest_of(self._key, kind, *arguments)
         key = self._key
         number = self._number(kind)
         # What follows the second run is another question than what follows the first.
         self._key = digest_of(key, str(number))
-        async with self._sandbox.once(f"{key} {number}"):
-            outcome = journal.outcome(key, number)
-            if outcome is None:
-                outcome = await self._do(act)
-                seconds = cast("Mapping[str, float]", outcome).get("seconds", 0.0)
-                journal.add_outcome(key, number, kind, outcome, seconds=seconds)
-            elif self._real is None:
-                self._journaled.append(act)
-            else:
-                # The workspace exists and the journal knows the outcome (another workspace got there first), but
-                # what follows here may build on the effect.
-                await self._do(act)
+        outcome = await self._outcome(key, number, kind, act)
         failure = cast("Mapping[str, str]", outcome)
         if "rejected" in failure:
             raise PatchRejected(failure["rejected"])
         if "failed" in failure:
             raise WorkspaceError(failure["failed"])
         return outcome
+
+    async def _outcome(self, key: str, number: int, kind: str, act: Operation) -> object:
+        """What an operation leads to: as it is journaled, as another workspace is just finding out, or by doing it."""
+        journal, under_way, name = self._sandbox.journal, self._sandbox.under_way, f"{key} {number}"
+        while (known := journal.outcome(key, number)) is None:
+            if name in under_way:
+                await under_way[name].wait()
+            elif self._real is None and not self._refused:
+                # Workspaces may be few. Whoever has one must never wait for somebody who is still to get one, so an
+                # operation counts as under way only then; without one, waiting holds up nobody.
+                if name in self._sandbox.coming:
+                    await self._sandbox.coming[name].wait()
+                else:
+                    await self._enter(name)
+            else:
+                ended = under_way[name] = anyio.Event()
+                try:
+                    outcome = await self._do(act)
+                    seconds = cast("Mapping[str, float]", outcome).get("seconds", 0.0)
+                    journal.add_outcome(key, number, kind, outcome, seconds=seconds)
+                finally:
+                    del under_way[name]
+                    ended.set()
+                return outcome
+        self._behind.append(act)
+        return known
+
+    async def _enter(self, name: str) -> None:
+        """Get a workspace for that operation."""
+        entered = self._sandbox.coming[name] = anyio.Event()
+        try:
+            self._real = await self._stack.enter_async_context(self._sandbox.inner.workspace(self._patch))
+        except PatchRejected as error:
+            self._refused = str(error)
+        finally:
+            del self._sandbox.coming[name]
+            entered.set()
 
     def _number(self, kind: str) -> int:
         """Which repetition this is.
@@ -219,47 +261,24 @@ class _JournaledWorkspace:
         return number
 
     async def _do(self, act: Operation) -> object:
+        if self._real is None:
+            return {"rejected": self._refused}
         try:
-            if self._real is None:
-                self._real = await self._stack.enter_async_context(self._sandbox.inner.workspace(self._patch))
-                for before in self._journaled:
-                    await self._again(before)
+            for before in self._behind:
+                await _again(self._real, before)
+            self._behind.clear()
             return await act(self._real)
         except PatchRejected as error:
             return {"rejected": str(error)}
         except WorkspaceError as error:
             return {"failed": str(error)}
 
-    async def _again(self, act: Operation) -> None:
-        assert self._real is not None  # noqa: S101 - set by the only caller
-        try:
-            await act(self._real)
-        except WorkspaceError:
-            return  # it failed before as well, and its failure was told then
 
-
-class ClosedSandbox:
-    """A sandbox that is gone: it still says which it was, and executes nothing. What is journaled stays readable."""
-
-    def __init__(self, was: Sandbox, tree: Tree, why: str) -> None:
-        self.digest = was.digest
-        self.python = was.python
-        self._tree = tree
-        self._why = why
-
-    @asynccontextmanager
-    async def workspace(self, patch: Patch = UNEDITED) -> AsyncGenerator[Workspace]:
-        raise SandboxError(self._why)
-        yield  # makes a generator of it
-
-    async def tree(self) -> Tree:
-        return self._tree
-
-    async def make_patch(self, changes: Changes) -> Patch:
-        raise SandboxError(self._why)
-
-    async def close(self) -> None:
-        """There is nothing left to close."""
+async def _again(workspace: Workspace, act: Operation) -> None:
+    try:
+        await act(workspace)
+    except WorkspaceError:
+        return  # it failed before as well, and its failure was told then
 
 
 def _bytes_key(content: bytes | None) -> bytes:

@@ -6,24 +6,22 @@ file-system monitors). What candidates do to trees happens in sandboxes only.
 
 from __future__ import annotations
 
-import os
+import re
 import tarfile
 import tempfile
+import uuid
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, cast
 
 from git import Git, GitCommandError, InvalidGitRepositoryError, NoSuchPathError, Repo
 from git.exc import GitCommandNotFound
 
-from harness.errors import RepositoryError
-from sandbox.base import Patch, RepoPath, Snapshot
-
-TREE_FILE_CAP = 1024**2
-"""Bytes of a file that `CommitTree` shows; as in `Sandbox.tree`."""
+from harness.commit_tree import CommitTree, Entry, add_entry
+from harness.errors import RemoteError, RepositoryError
+from sandbox.base import Patch, Snapshot
+from sandbox.scratch import scratch_folder
 
 _SAFE = (
     "core.hooksPath=/dev/null",
@@ -46,27 +44,20 @@ _AUTHOR = {
 """Signs the commit where the user has configured no name."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A line of `git ls-tree`: mode as text (`100644`), type, object id, size in bytes (0 where there is none)."""
-
-    mode: str
-    type: str
-    sha: str
-    size: int
-    path: str
-
-
 class Repository:
     """A repository on this machine. Use `Repository.open`, and `close` (or `with`) afterwards."""
 
     def __init__(self, repo: Repo) -> None:
         self._repo = repo
+        self._where = str(Path(repo.git_dir).absolute())
+        options: Any = repo.git.set_persistent_git_options
+        options(git_dir=self._where)
 
     @classmethod
     def open(cls, path: Path) -> Repository:
         """Open the repository whose root (or bare git directory) is `path`. Raises RepositoryError."""
-        path = path.expanduser()
+        with suppress(RuntimeError):  # ~name of nobody: it may be a folder of that name
+            path = path.expanduser()
         if not path.exists():
             raise RepositoryError(f"{path}: no such path; give the folder of a git repository")
         if not path.is_dir():
@@ -96,7 +87,13 @@ class Repository:
     @property
     def root(self) -> Path:
         """The working tree's root; of a bare repository its git directory."""
-        return Path(self._repo.working_tree_dir or self._repo.git_dir).resolve()
+        return Path(self._work_tree or self._repo.git_dir).resolve()
+
+    @property
+    def _work_tree(self) -> Path | None:
+        """None for a git directory alone. One without a configuration file does not say that it is bare."""
+        tree, folder = self._repo.working_tree_dir, Path(self._repo.git_dir)
+        return None if tree is None or (folder.name != ".git" and folder.parent == Path(tree)) else Path(tree)
 
     @property
     def name(self) -> str:
@@ -126,7 +123,7 @@ class Repository:
 
     def is_dirty(self) -> bool:
         """Whether there are uncommitted changes or untracked files (which the work does not see)."""
-        if self._repo.bare:
+        if self._work_tree is None:
             return False
         # Looking at changed files runs the filters that the repository's configuration names; without them a filtered
         # file may at worst count as changed, and this only decides about a note.
@@ -151,7 +148,7 @@ class Repository:
 
     def tree(self, commit: str) -> CommitTree:
         """The regular files at a commit; contents are read when they are asked for."""
-        return CommitTree(self, [entry for entry in self.entries(commit) if entry.mode in ("100644", "100755")])
+        return CommitTree(self.read, [entry for entry in self.entries(commit) if entry.mode in ("100644", "100755")])
 
     def read(self, sha: str) -> bytes:
         """Content of a blob, byte for byte."""
@@ -167,11 +164,12 @@ class Repository:
         """
         tree_id = self.tree_id(commit)
         when = int(self._git("show", "--no-patch", "--format=%ct", commit).strip())
-        part = to.with_name(f"{to.name}.{os.getpid()}.part")
+        # Several threads may write the same snapshot at once: each writes its own, and the last to be ready stays.
+        part = to.with_name(f"{to.name}.{uuid.uuid4().hex}.part")
         with part.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for entry in self.entries(commit):
                 if entry.type == "blob":
-                    _add(tar, entry, self.read(entry.sha), when)
+                    add_entry(tar, entry, self.read(entry.sha), when)
         part.replace(to)
         return Snapshot(tar=to, digest=tree_id)
 
@@ -196,8 +194,8 @@ class Repository:
         Raises RepositoryError when the branch exists or the patch does not apply.
         """
         self.require_free_branch(branch)
-        with tempfile.TemporaryDirectory(prefix="bestpatch-") as folder:
-            env = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
+        with scratch_folder() as folder:
+            env = {"GIT_INDEX_FILE": str(folder / "index")}
             try:
                 self._git("read-tree", base, env=env)
                 if patch:
@@ -215,6 +213,33 @@ class Repository:
             raise RepositoryError(f"the branch {branch!r} cannot be made: {str(error.stderr).strip()}") from None
         return commit
 
+    def branch_commit(self, branch: str) -> str | None:
+        """The commit that a branch of this repository names; None when there is none."""
+        with suppress(GitCommandError):
+            return str(self._git("rev-parse", "--verify", "--quiet", f"refs/heads/{branch}^{{commit}}")).strip()
+        return None
+
+    def remote_address(self, remote: str = "origin") -> str | None:
+        """Where a remote is, as the repository's configuration says."""
+        return self._git("config", "--get", f"remote.{remote}.url", with_exceptions=False).strip() or None
+
+    def default_branch(self, remote: str = "origin") -> str:
+        """The branch that a remote's HEAD names, as far as this repository knows; else the one that is checked out."""
+        for reference, prefix in ((f"refs/remotes/{remote}/HEAD", f"{remote}/"), ("HEAD", "")):
+            name = self._git("symbolic-ref", "--quiet", "--short", reference, with_exceptions=False).strip()
+            if name:
+                return str(name).removeprefix(prefix)
+        return "main"
+
+    def push(self, branch: str, remote: str = "origin") -> None:
+        """Make the branch known to a remote, with git's own credentials. Never by force. Raises RemoteError."""
+        reference = f"refs/heads/{branch}"
+        try:
+            self._git("push", "--quiet", "--no-verify", remote, f"{reference}:{reference}", kill_after_timeout=300)
+        except GitCommandError as error:
+            why = re.sub(r"//[^/\s]*@", "//***@", str(error.stderr).strip())  # an address may hold a login
+            raise RemoteError(f"the branch {branch!r} cannot be pushed to {remote}: {why}") from None
+
     def _author(self) -> dict[str, str]:
         names = [
             self._git("config", "--get", key, with_exceptions=False).strip() for key in ("user.name", "user.email")
@@ -225,7 +250,7 @@ class Repository:
         """Run git with safe configuration. `GitCommandError` on a non-zero exit."""
         git: Any = self._repo.git
         options = [part for setting in (*_SAFE, *config) for part in ("-c", setting)]
-        command = [Git.GIT_PYTHON_GIT_EXECUTABLE or "git", *options, *args]
+        command = [Git.GIT_PYTHON_GIT_EXECUTABLE or "git", f"--git-dir={self._where}", *options, *args]
         return git.execute(command, env={**_QUIET, **(env or {})}, **kwargs)
 
     @staticmethod
@@ -235,36 +260,6 @@ class Repository:
             file.write(data)
             file.seek(0)
             yield file
-
-
-class CommitTree(Mapping[RepoPath, bytes]):
-    """The regular files of a commit, up to 1 MiB each; read from the repository when asked for."""
-
-    def __init__(self, repository: Repository, entries: list[Entry]) -> None:
-        self._repository = repository
-        self._entries = {RepoPath(entry.path): entry for entry in entries if entry.size <= TREE_FILE_CAP}
-
-    def __getitem__(self, path: RepoPath) -> bytes:
-        return self._repository.read(self._entries[path].sha)
-
-    def __iter__(self) -> Iterator[RepoPath]:
-        return iter(self._entries)
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-
-def _add(tar: tarfile.TarFile, entry: Entry, content: bytes, when: int) -> None:
-    info = tarfile.TarInfo(entry.path)
-    info.mtime = when
-    if entry.mode == "120000":
-        info.type, info.mode = tarfile.SYMTYPE, 0o777
-        info.linkname = os.fsdecode(content)
-        tar.addfile(info)
-        return
-    info.mode = 0o755 if entry.mode == "100755" else 0o644
-    info.size = len(content)
-    tar.addfile(info, BytesIO(content))
 
 
 def _enclosing(path: Path) -> Path | None:

@@ -72,6 +72,18 @@ class CandidateRecord(Record):
     """1 is the winner's class; None when it was vetoed or never ranked."""
 
 
+class GivenRecord(Record):
+    """A candidate that somebody else made, and what became of it."""
+
+    id: str
+    source: str
+    """Whose it is: `model_name_or_path` of its line, or the run that it is of."""
+    refused: bool
+    """It is no candidate; the last note says why."""
+    notes: tuple[str, ...]
+    """What was left out of it, and what is to be known of it."""
+
+
 class CellRecord(Record):
     """One execution of the vote matrix; `column` is a class id or `unedited`."""
 
@@ -143,6 +155,9 @@ class Manifest(Record):
     model: str
     profile: str
     image_digest: str
+    """The engine's id of the environment's image."""
+    base_image: str = ""
+    """What that was made of: `NAME@sha256:...` where a registry gave it, else the name and the engine's id."""
     prompts_digest: str
     """SHA-256 over the source of the prompt modules."""
     settings: dict[str, object]
@@ -168,6 +183,8 @@ class Result(Record):
     """0 to 1; of the best candidate also where bestpatch abstained."""
     reasons: tuple[str, ...]
     """Plain sentences, in order of weight."""
+    warnings: tuple[str, ...] = ()
+    """What is wrong around the run, such as a package that cannot be imported in its environment."""
     candidates: tuple[CandidateRecord, ...]
     scripts: tuple[ScriptRecord, ...]
     matrix: tuple[CellRecord, ...]
@@ -187,3 +204,7 @@ class Result(Record):
     """Wall seconds by stage: model, environment, context, candidates, selection. The first two overlap."""
     manifest: Manifest
     error: ErrorRecord | None = None
+    given: tuple[GivenRecord, ...] = ()
+    """Of `bestpatch select`: all candidates that were given, in their order."""
+    budget_spent: str | None = None
+    """The limit of the budget that ended it early; what was there was selected among. None: it came to its own end."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import cast
@@ -13,6 +13,7 @@ from typing import cast
 import anyio
 
 from agent.context.gather import Context
+from agent.given import Given, Taken
 from agent.model.base import Model, Profile
 from agent.task import Task
 from agent.trajectory import Recorder
@@ -24,6 +25,7 @@ from harness.outcome import (
     candidate_records,
     cell_records,
     comparison_record,
+    given_records,
     manifest,
     regression_record,
     script_records,
@@ -48,17 +50,29 @@ class Opening:
 class Run:
     """One invocation on a run directory."""
 
-    def __init__(self, task: Task, settings: Settings, journal: Journal, watcher: Watcher) -> None:
+    def __init__(
+        self,
+        task: Task,
+        settings: Settings,
+        journal: Journal,
+        watcher: Watcher,
+        within: Budget | None = None,
+        given: Sequence[Given] | None = None,
+    ) -> None:
+        """`within`: the budget of a batch that this run is a task of; `given`: candidates that others made."""
         self.task = task
         self.settings = settings
         self.journal = journal
         self.watcher = watcher
         self.recorder: Recorder = Both(journal, watcher)
-        self.budget = Budget(settings.budget, journal.usage()["total"])
+        self.budget = Budget(settings.budget, journal.usage()["total"], within=within)
         self.id = uuid.uuid4().hex
         self.sandbox: Sandbox | None = None
         self.context: Context | None = None
         self.profile: Profile | None = None
+        self.warnings: tuple[str, ...] = ()
+        self.given = given
+        self.taken: tuple[Taken, ...] = ()
         self._began = time.monotonic()
         self._started = str(journal.get("started") or datetime.now(UTC).isoformat(timespec="seconds"))
         self._seconds = cast("dict[str, float]", journal.get("stage_seconds") or {})
@@ -82,6 +96,19 @@ class Run:
             self._seconds[name] = self._seconds.get(name, 0.0) + seconds
             self.watcher.ended(name, seconds)
 
+    @asynccontextmanager
+    async def admitted(self, entrance: anyio.CapacityLimiter | None) -> AsyncGenerator[None]:
+        """Holds a place in the entrance, where there is one. The time of waiting for it is not the run's."""
+        if entrance is None:
+            yield
+            return
+        began = time.monotonic()
+        async with entrance:
+            waited = time.monotonic() - began
+            self._began += waited
+            self.budget.waited(waited)
+            yield
+
     def close(self, reached: Reached) -> Result:
         """Make the result, write the run's files, tell the watcher."""
         wall = self._wall + time.monotonic() - self._began
@@ -102,6 +129,7 @@ class Run:
             patch=selection.patch if selection and chosen else "",
             confidence=selection.confidence if selection and selection.winner else None,
             reasons=selection.reasons if selection else (),
+            warnings=self.warnings,
             candidates=candidate_records(reached.proposed, selection),
             scripts=script_records(reached.proposed, selection),
             matrix=cell_records(selection),
@@ -118,9 +146,11 @@ class Run:
                 self.settings,
                 started=self._started,
                 profile=self.profile.name if self.profile else "",
-                image_digest=self.sandbox.digest if self.sandbox else "",
+                sandbox=self.sandbox,
             ),
             error=reached.error,
+            budget_spent=self.budget.spent,
+            given=given_records(self.taken),
         )
 
 

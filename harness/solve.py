@@ -11,30 +11,35 @@ and writes down what happened, however it ends.
 from __future__ import annotations
 
 import traceback
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import anyio
+from anyio import to_thread
 
 from agent.context.gather import Context, gather
 from agent.errors import AgentError, BudgetSpent
+from agent.given import Given, take
 from agent.model.base import Model
 from agent.model.open import open_model
 from agent.model.spec import OpenAI, Scripted, parse_spec
-from agent.propose import Proposed, ProposeSettings, propose
+from agent.propose import Proposed, ProposeSettings, propose, propose_scripts
 from agent.task import Task
 from agent.trajectory import Recorder
-from harness.budget import SpentModel
-from harness.config import LimitSettings, Settings
-from harness.errors import HarnessError, UsageError
+from harness.budget import Budget, SpentModel
+from harness.closed import ClosedSandbox
+from harness.config import Settings, backend_settings, limits_of, serving_of
+from harness.errors import HarnessError, JournalError, UsageError
+from harness.importable import import_failures
 from harness.journal import Journal
 from harness.outcome import Reached, error_record, identity, status_of
 from harness.progress import Silence, Watcher
-from harness.replay import ClosedSandbox, JournaledModel, JournaledSandbox
+from harness.replay import JournaledModel, JournaledSandbox
 from harness.result import ErrorRecord, Result, Status
 from harness.run import Opening, Run, unwrapped
-from sandbox.base import Backend, Limits, Sandbox
+from sandbox.base import Backend, RepoPath, Sandbox
 from sandbox.errors import SandboxError
 from selection.base import Selection
 from selection.choose import SelectionSettings, choose
@@ -51,25 +56,30 @@ async def solve(
     watcher: Watcher | None = None,
     model: Model | None = None,
     backend: Backend | None = None,
+    entrance: anyio.CapacityLimiter | None = None,
+    within: Budget | None = None,
+    given: Sequence[Given] | None = None,
 ) -> Result:
     """Solve a task; leaves `patch.diff`, `result.json`, `report.html` and the journal in `out`.
 
     A run that was begun in `out` before goes on where it stopped. What fails (no engine, no model, no disk) is a
     result with status `failed`; cancellation leaves a partial result with status `interrupted`, and goes on.
-    `model` and `backend` stand in for those that the settings name.
+    `model` and `backend` stand in for those that the settings name; they stay open, for others use them as well. So do
+    `entrance` (a place in it is held once the environment is ready) and `within` (a budget around the task's own).
+    With `given`, candidates that others made are chosen among: only test scripts are written.
     Raises RunConflict (other settings, or another process, in `out`), ModelSpecError, JournalError.
     """
     settings = settings or Settings()
     if model is None and settings.model is not None:
         parse_spec(settings.model)  # a wrong one is known before anything is written
     with Journal(Path(out)) as journal:
-        begun = journal.identify(identity(task, settings))
-        run = Run(task, settings, journal, watcher or Silence())
+        begun = journal.identify(identity(task, settings, given))
+        run = Run(task, settings, journal, watcher or Silence(), within, given)
         calls, executions = journal.counts()
         if begun and calls + executions:
             run.watcher.said("run", f"goes on: {calls} model calls and {executions} executions are there already")
         try:
-            reached = await _way(run, model, backend)
+            reached = await _way(run, model, backend, entrance)
         except anyio.get_cancelled_exc_class():
             with anyio.CancelScope(shield=True), anyio.move_on_after(PARTIAL_SECONDS):
                 run.close(Reached(Status.INTERRUPTED, proposed=await _finished_candidates(run)))
@@ -77,10 +87,13 @@ async def solve(
         return run.close(reached)
 
 
-async def _way(run: Run, model: Model | None, backend: Backend | None) -> Reached:
+async def _way(
+    run: Run, model: Model | None, backend: Backend | None, entrance: anyio.CapacityLimiter | None
+) -> Reached:
     """All stages, and what came of them. What this package and those below raise on purpose becomes a status."""
     try:
-        async with _opened(run, model, backend) as (its_model, sandbox):
+        async with _opened(run, model, backend) as (its_model, sandbox), run.admitted(entrance):
+            await _importable(run, sandbox)
             with run.stage("context"):
                 run.context = await _context(run, its_model, sandbox)
             with run.stage("candidates"):
@@ -89,7 +102,7 @@ async def _way(run: Run, model: Model | None, backend: Backend | None) -> Reache
                 selection = await _selection(run, run.context, proposed, its_model, sandbox)
     except BudgetSpent:
         return Reached(Status.BUDGET_SPENT)
-    except UsageError:
+    except (UsageError, JournalError):
         raise
     except (HarnessError, AgentError, SandboxError) as error:
         return Reached(Status.FAILED, error=error_record(error))
@@ -102,10 +115,23 @@ async def _way(run: Run, model: Model | None, backend: Backend | None) -> Reache
     return Reached(status, proposed, selection)
 
 
-async def _context(run: Run, model: Model, sandbox: Sandbox) -> Context:
-    cache = run.settings.paths.cache / "survey"
+async def _importable(run: Run, sandbox: Sandbox) -> None:
     tree = await sandbox.tree()
-    return await gather(run.task, tree, model, cache=cache, seed=run.settings.seed, recorder=run.recorder)
+    run.warnings = await import_failures(sandbox, tree, limits_of(run.settings.limits))
+    for warning in run.warnings:
+        run.watcher.said("environment", f"warning: {warning}")
+
+
+async def _context(run: Run, model: Model, sandbox: Sandbox) -> Context:
+    """Gathered once for a run. A second time the cache of the survey knows more, and more or others would be shown."""
+    tree = await sandbox.tree()
+    known = cast("Mapping[str, Any] | None", run.journal.get("context"))
+    if known is not None:
+        return Context(known["text"], tuple(map(RepoPath, known["paths"])), tree, known["note"])
+    cache = run.settings.paths.cache / "survey"
+    context = await gather(run.task, tree, model, cache=cache, seed=run.settings.seed, recorder=run.recorder)
+    run.journal.put("context", {"text": context.text, "paths": context.paths, "note": context.note})
+    return context
 
 
 async def _candidates(run: Run, context: Context, model: Model, sandbox: Sandbox, recorder: Recorder) -> Proposed:
@@ -117,7 +143,13 @@ async def _candidates(run: Run, context: Context, model: Model, sandbox: Sandbox
         limits=limits_of(run.settings.limits),
         parallel=run.settings.sandbox.parallel,
     )
-    return await propose(run.task, context, sandbox, model, settings, recorder)
+    if run.given is None:
+        return await propose(run.task, context, sandbox, model, settings, recorder)
+    run.taken = await take(run.given, sandbox, context.tree, parallel=settings.parallel)
+    candidates = tuple(taken.candidate for taken in run.taken if taken.candidate is not None)
+    wanted = bool(candidates)
+    scripts = await propose_scripts(run.task, context, sandbox, model, settings, recorder) if wanted else ()
+    return Proposed(candidates, scripts)
 
 
 async def _selection(run: Run, context: Context, proposed: Proposed, model: Model, sandbox: Sandbox) -> Selection:
@@ -148,8 +180,9 @@ async def _finished_candidates(run: Run) -> Proposed | None:
 
 @asynccontextmanager
 async def _opened(run: Run, model: Model | None, backend: Backend | None) -> AsyncGenerator[tuple[Model, Sandbox]]:
-    """The model and the sandbox, made ready side by side; both gone at the end, whatever happened."""
-    backend = backend or _docker(run)
+    """The model and the sandbox, made ready side by side; gone at the end, whatever happened, except what was given."""
+    given = backend is not None
+    backend = backend or await to_thread.run_sync(_backend, run)
     # An endpoint answers within seconds whether it is there: no image is built for one that is not.
     quick = model is not None or _answers_at_once(run.settings.model)
     opening = Opening()
@@ -164,7 +197,13 @@ async def _opened(run: Run, model: Model | None, backend: Backend | None) -> Asy
                 if run.sandbox is not None:
                     yield run.model(opened), JournaledSandbox(run.sandbox, run.journal)
     finally:
-        await backend.close()
+        try:
+            if run.sandbox is not None:
+                await run.sandbox.close()
+            if not given:
+                await backend.close()
+        except SandboxError as error:
+            run.watcher.said("environment", f"note: the next run removes what is left of the sandboxes ({error})")
     if opening.failed is not None:
         raise opening.failed
 
@@ -193,16 +232,13 @@ def _model(run: Run) -> AbstractAsyncContextManager[Model]:
         log_dir=run.journal.folder,
         say=lambda text: run.watcher.said("model", text),
         overrides=overrides,
+        serving=serving_of(run.settings),
     )
 
 
-def _docker(run: Run) -> Backend:
-    from sandbox.docker import DockerBackend, DockerSettings  # not needed where a backend is given
+def _backend(run: Run) -> Backend:
+    from sandbox.backends import choose_backend  # not needed where a backend is given
 
-    settings = DockerSettings(**run.settings.sandbox.model_dump(), limits=limits_of(run.settings.limits))
-    return DockerBackend(settings, say=lambda text: run.watcher.said("environment", text))
-
-
-def limits_of(settings: LimitSettings) -> Limits:
-    """The limits of one execution, as sandboxes take them."""
-    return Limits(settings.seconds, settings.memory, settings.cpus, settings.processes)
+    docker, bubblewrap = backend_settings(run.settings)
+    chosen = run.settings.sandbox.backend
+    return choose_backend(chosen, docker, bubblewrap, say=lambda text: run.watcher.said("environment", text))

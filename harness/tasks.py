@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +19,8 @@ ISSUE_CAP = 1024**2
 """Bytes of an issue. The longest of SWE-bench is some 30 kB; beyond this it is a log file that was meant."""
 
 KEPT_SNAPSHOTS = 16
+IN_USE_SECONDS = 7 * 86400.0
+"""Snapshots beyond that number go when none has asked for them this long."""
 
 
 def local_task(
@@ -39,7 +42,7 @@ def local_task(
             repository=repo.name,
             base_commit=commit,
             environment=found.environment,
-            snapshot=_snapshot(repo, commit, settings.paths.cache / "snapshots"),
+            snapshot=kept_snapshot(repo, commit, settings.paths.cache / "snapshots"),
             test_command=settings.environment.test_command,
         )
 
@@ -58,7 +61,7 @@ def checked_issue(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "")
 
 
-def _snapshot(repo: Repository, commit: str, folder: Path) -> Snapshot:
+def kept_snapshot(repo: Repository, commit: str, folder: Path) -> Snapshot:
     """The snapshot, kept by content for the next issue on the same commit."""
     folder.mkdir(parents=True, exist_ok=True)
     tree = repo.tree_id(commit)
@@ -67,7 +70,12 @@ def _snapshot(repo: Repository, commit: str, folder: Path) -> Snapshot:
         with suppress(OSError):
             os.utime(path)  # the oldest by use are removed
         return Snapshot(path, tree)
-    old = sorted(folder.glob("*.tar"), key=lambda known: known.stat().st_mtime)[: -KEPT_SNAPSHOTS + 1]
-    for stale in old:
-        stale.unlink(missing_ok=True)
+    for part in folder.glob("*.part"):
+        if time.time() - part.stat().st_mtime > IN_USE_SECONDS:
+            part.unlink(missing_ok=True)  # a killed process left it
+    used = {known: known.stat().st_mtime for known in folder.glob("*.tar")}
+    for stale in sorted(used, key=used.__getitem__)[: -KEPT_SNAPSHOTS + 1]:
+        # A run that made many tasks at its start comes to the last of them hours later.
+        if time.time() - used[stale] > IN_USE_SECONDS:
+            stale.unlink(missing_ok=True)
     return repo.snapshot(commit, path)

@@ -45,6 +45,15 @@ class Limits:
     """The largest single file that may be written."""
 
 
+class Limit(StrEnum):
+    """A limit that an execution ran into, whether or not that ended it."""
+
+    TIME = "time"
+    MEMORY = "memory"
+    PROCESSES = "processes"
+    DISK = "disk"
+
+
 class Ended(StrEnum):
     """How an execution came to its end."""
 
@@ -66,6 +75,8 @@ class Execution:
     """Bytes written in all, kept or not."""
     seconds: float
     """Wall time of the command, without the workspace's own start."""
+    reached: frozenset[Limit] = frozenset()
+    """Limits it ran into: a command may fail because a fork or a write failed, and end by itself with any code."""
 
 
 class Workspace(Protocol):
@@ -113,6 +124,11 @@ class Sandbox(Protocol):
         ...
 
     @property
+    def base_image(self) -> str:
+        """What the image was made of, exactly: `NAME@sha256:...` where a registry gave it; "" where not known."""
+        ...
+
+    @property
     def python(self) -> str:
         """The interpreter that runs test scripts inside, an absolute path."""
         ...
@@ -157,6 +173,8 @@ class Recipe:
     base: str = "python:3.11"
     """`python:X.Y` is pulled, or made on this machine where no registry answers; other names are pulled."""
     apt: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+    """Shell commands, run with network before the repository is there: other commits' images share what they made."""
     install: tuple[str, ...] = ()
     """Shell commands, run with network in the repository's root while the image is built."""
     env: tuple[tuple[str, str], ...] = ()
@@ -191,6 +209,13 @@ class Backend(Protocol):
         """Build or find the environment's image and return the sandbox made of it.
 
         Raises EngineUnavailable, EnvironmentUnavailable, DiskFull.
+        """
+        ...
+
+    async def check(self) -> None:
+        """Say whether anything can be started now; tells a task's own failure from one that all tasks share.
+
+        Raises EngineUnavailable, SandboxTimeout, DiskFull.
         """
         ...
 

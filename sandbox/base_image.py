@@ -10,22 +10,28 @@ import os
 import platform
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sandbox.base import digest_of
-from sandbox.builder import Builder, Context, context_of
+from sandbox.build_context import Context, context_of
+from sandbox.builder import Builder, Say
 from sandbox.client import Refused, translated
 from sandbox.dockerfile import python_dockerfile
 from sandbox.errors import EnvironmentUnavailable
 from sandbox.host import apt_mirror, host_network, run_host
+from sandbox.inventory import FAMILY
+from sandbox.registry import exact_name
+from sandbox.scratch import scratch_folder
 
 _NAME = re.compile(r"(?:docker\.io/)?(?:library/)?python:(3\.\d+)(\.\d+)?(-[\w.-]+)?")
 _PACKAGES = ("build-essential", "ca-certificates", "git", "patch", "pkg-config", "procps")
 _BOOTSTRAP_SECONDS = 900.0
-LABELS = {"bestpatch": "base"}
+LABELS = {FAMILY: "base"}
+ORIGIN = "bestpatch.from"
+"""The label of a base image that says what it was made of."""
 
 
 @dataclass(frozen=True)
@@ -40,34 +46,30 @@ def ensure_base(builder: Builder, name: str) -> str:
     """The name of an image the engine has for this base. Raises EnvironmentUnavailable."""
     match = _NAME.fullmatch(name)
     if match is None:
-        if builder.client.image(name) is None:
-            builder.pull(name)
-        return name
+        return builder.ensure(name, partial(builder.pull, name))
     version = match[1]
     tag = f"bestpatch/python:{version}"
-    if not match[2] and not match[3]:
-        if builder.client.image(tag) is not None:
-            return tag
-        names = (f"python:{version}-slim", name)
-    else:
+    names = (f"python:{version}-slim", name)
+    if match[2] or match[3]:
         names = (name,)
         tag = f"bestpatch/python:{name.rpartition(':')[2]}"
-        if builder.client.image(tag) is not None:
-            return tag
     refusals: list[str] = []
     for pulled in names:
         try:
-            if builder.client.image(pulled) is None:
-                builder.pull(pulled)
-            return _from_registry(builder, pulled, tag, version)
+            return builder.ensure(tag, partial(_from_registry, builder, pulled, tag, version))
         except EnvironmentUnavailable as error:
             if builder.cancelled.is_set():
                 raise
             refusals.append(str(error))
-    return _made_here(builder, version, refusals)
+    tag = f"bestpatch/python:{version}"
+    return builder.ensure(tag, partial(_make_here, builder, tag, version, refusals))
 
 
-def _from_registry(builder: Builder, pulled: str, tag: str, version: str) -> str:
+def _from_registry(builder: Builder, pulled: str, tag: str, version: str) -> None:
+    if builder.client.image(pulled) is None:
+        builder.pull(pulled)
+    described = builder.client.image(pulled)
+    origin = exact_name(described, pulled) if described is not None else pulled
     network = host_network()
 
     def fill(context: Context) -> None:
@@ -76,23 +78,11 @@ def _from_registry(builder: Builder, pulled: str, tag: str, version: str) -> str
         context.add("ca.crt", network.ca or b"")
 
     with context_of(fill) as file:
-        builder.build(file, tag, arguments=network.arguments, labels=LABELS)
-    return tag
+        builder.build(file, tag, arguments=network.arguments, labels={**LABELS, ORIGIN: origin})
 
 
-def _made_here(builder: Builder, version: str, refusals: list[str]) -> str:
-    tag = f"bestpatch/python:{version}"
-    if builder.client.image(tag) is not None:
-        return tag
-    interpreters = {found.version: found for found in find_interpreters()}
-    if version not in interpreters:
-        known = ", ".join(sorted(interpreters, key=lambda text: int(text.split(".")[1]))) or "none"
-        raise EnvironmentUnavailable(
-            f"no image for Python {version}: no registry gave one ({'; '.join(refusals)}), and this machine has no "
-            f"CPython {version} to make one of (it has: {known}). Install it (pyenv install {version}, or "
-            f"uv python install {version}), choose another version, or name an image."
-        )
-    interpreter = interpreters[version]
+def _make_here(builder: Builder, tag: str, version: str, refusals: list[str]) -> None:
+    interpreter = interpreter_of(version, f"no registry gave one ({'; '.join(refusals)}), and ")
     builder.say(f"making {tag} from Python {version} in {interpreter.prefix}")
     packages, loose = libraries(interpreter)
     debian = _debian(builder, packages)
@@ -101,14 +91,37 @@ def _made_here(builder: Builder, version: str, refusals: list[str]) -> str:
         text = python_dockerfile(debian, version=version, from_registry=False, arguments={})
         context.add("Dockerfile", text.encode())
         context.add("ca.crt", b"")
-        for path in interpreter_files(interpreter):
-            context.add_file(f"python/{path.relative_to(interpreter.prefix)}", path)
-        for library in loose:
-            context.add(f"python/lib/{library.name}", library.read_bytes(), 0o755)
+        add_interpreter(context, "python", interpreter, loose)
 
     with context_of(fill) as file:
         builder.build(file, tag, arguments={}, labels=LABELS)
-    return tag
+
+
+def python_version(name: str) -> str | None:
+    """X.Y of a base image's name such as `python:3.11-slim`; None for any other name."""
+    match = _NAME.fullmatch(name)
+    return match[1] if match else None
+
+
+def interpreter_of(version: str, why: str = "") -> Interpreter:
+    """Raises EnvironmentUnavailable; `why` says what was tried before."""
+    interpreters = {found.version: found for found in find_interpreters()}
+    if version not in interpreters:
+        known = ", ".join(sorted(interpreters, key=lambda text: int(text.split(".")[1]))) or "none"
+        raise EnvironmentUnavailable(
+            f"no image for Python {version}: {why}this machine has no CPython {version} to make one of (it has: "
+            f"{known}). Install it (pyenv install {version}, or uv python install {version}), choose another version, "
+            "or name an image."
+        )
+    return interpreters[version]
+
+
+def add_interpreter(context: Context, under: str, interpreter: Interpreter, loose: list[Path]) -> None:
+    """Put an interpreter, and the libraries that no package owns, into a folder of a build context."""
+    for path in interpreter_files(interpreter):
+        context.add_file(f"{under}/{path.relative_to(interpreter.prefix)}", path)
+    for library in loose:
+        context.add(f"{under}/lib/{library.name}", library.read_bytes(), 0o755)
 
 
 def find_interpreters() -> Iterator[Interpreter]:
@@ -182,7 +195,8 @@ def _owner(path: Path) -> str | None:
     return None
 
 
-def _debian(builder: Builder, packages: list[str]) -> str:
+def debian_release(packages: list[str]) -> tuple[str, str, list[str]]:
+    """System and code name of this machine, and all packages of a base image. Raises EnvironmentUnavailable."""
     release = platform.freedesktop_os_release() if Path("/etc/os-release").exists() else {}
     system, codename = release.get("ID", ""), release.get("VERSION_CODENAME", "")
     if system not in ("debian", "ubuntu") or not codename:
@@ -190,42 +204,57 @@ def _debian(builder: Builder, packages: list[str]) -> str:
             "no registry answers, and base images can be made on Debian or Ubuntu only. Make a registry reachable "
             "(registry mirror or proxy of the Docker engine), or name an image that the engine has."
         )
-    wanted = sorted({*_PACKAGES, *packages})
-    tag = f"{codename}-{digest_of(*wanted)[:12]}"
-    name = f"bestpatch/{system}:{tag}"
-    if builder.client.image(name) is not None:
-        return name
-    _ensure_mmdebstrap(builder)
-    builder.say(f"making a minimal {system} {codename} with {len(wanted)} packages (about a minute)")
+    return system, codename, sorted({*_PACKAGES, *packages})
+
+
+def make_debian(system: str, codename: str, wanted: list[str], tar: Path, say: Say) -> None:
+    """A minimal system of this machine's own release, as a tar archive. Raises EnvironmentUnavailable."""
+    _ensure_mmdebstrap(say)
+    say(f"making a minimal {system} {codename} with {len(wanted)} packages (about a minute)")
     mirror = apt_mirror(codename)
     components = "main" if system == "debian" else "main,universe"
-    with tempfile.TemporaryDirectory(prefix="bestpatch-") as folder:
-        tar = Path(folder) / "root.tar"
-        argv = ["mmdebstrap", "--variant=minbase", "--quiet", f"--components={components}"]
-        argv += [f"--include={','.join(wanted)}", codename, str(tar), *([mirror] if mirror else [])]
-        code, text = run_host(argv, _BOOTSTRAP_SECONDS, {"DEBIAN_FRONTEND": "noninteractive"})
-        if code != 0:
-            raise EnvironmentUnavailable(
-                f"a minimal {system} {codename} could not be made (mmdebstrap ended with {code}). Does "
-                f"{mirror or 'the package mirror'} answer?",
-                text,
-            )
+    argv = ["mmdebstrap", "--variant=minbase", "--quiet", f"--components={components}"]
+    argv += [f"--include={','.join(wanted)}", codename, str(tar), *([mirror] if mirror else [])]
+    code, text = run_host(argv, _BOOTSTRAP_SECONDS, {"DEBIAN_FRONTEND": "noninteractive"})
+    if code != 0:
+        raise EnvironmentUnavailable(
+            f"a minimal {system} {codename} could not be made (mmdebstrap ended with {code}). Does "
+            f"{mirror or 'the package mirror'} answer?",
+            text,
+        )
+
+
+def _debian(builder: Builder, packages: list[str]) -> str:
+    system, codename, wanted = debian_release(packages)
+    tag = f"{codename}-{digest_of(*wanted)[:12]}"
+    name = f"bestpatch/{system}:{tag}"
+    return builder.ensure(name, partial(_bootstrap, builder, name, system, codename, wanted))
+
+
+def _bootstrap(builder: Builder, name: str, system: str, codename: str, wanted: list[str]) -> None:
+    with scratch_folder() as folder:
+        tar = folder / "root.tar"
+        make_debian(system, codename, wanted, tar, builder.say)
         try:
             with translated("importing a base image"):
-                builder.client.api.import_image_from_file(str(tar), repository=f"bestpatch/{system}", tag=tag)
+                builder.client.api.import_image_from_file(
+                    str(tar),
+                    repository=f"bestpatch/{system}",
+                    tag=name.rpartition(":")[2],
+                    changes=[f"LABEL {label}={value}" for label, value in LABELS.items()],
+                )
         except Refused as refused:
             raise EnvironmentUnavailable(str(refused)) from refused
-    return name
 
 
-def _ensure_mmdebstrap(builder: Builder) -> None:
+def _ensure_mmdebstrap(say: Say) -> None:
     if run_host(["mmdebstrap", "--version"], 30)[0] == 0:
         return
     if os.geteuid() != 0:
         raise EnvironmentUnavailable(
             "no registry answers; to make a base image here, mmdebstrap is needed: sudo apt-get install mmdebstrap"
         )
-    builder.say("installing mmdebstrap")
+    say("installing mmdebstrap")
     env = {"DEBIAN_FRONTEND": "noninteractive"}
     for argv in (["apt-get", "update", "-qq"], ["apt-get", "install", "-y", "-qq", "mmdebstrap"]):
         code, text = run_host(argv, 300, env)

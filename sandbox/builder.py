@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import io
-import json
+import random
+import re
 import socket
-import tarfile
-import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import IO, Any
 
-from platformdirs import user_cache_path
-
 from sandbox.client import Client, Refused, connect, translated
-from sandbox.errors import EnvironmentUnavailable, SandboxError
+from sandbox.errors import DiskFull, EnvironmentUnavailable, SandboxError
+from sandbox.image_store import ImageStore, check_floor
+from sandbox.inventory import BUILDING
+from sandbox.registry import Memory, exact_name, read_refusal
 from sandbox.settings import DockerSettings
 
 Say = Callable[[str], None]
 
-_NEGATIVE_SECONDS = 3600.0
+SPOKEN = "bestpatch: "
+"""Begins a line of a build's output that says why it failed, in our words."""
+NOTE = "bestpatch: note: "
+"""Begins one that says what was left out, where the build goes on."""
+PULL_TRIES = 4
+FIRST_WAIT_SECONDS = 2.0
+"""Before the second try of a pull; each further wait is twice as long, all of them shortened by chance."""
+_COMMAND_FAILED = "returned a non-zero code"
+_LAYER_GONE = re.compile(r"failed to get digest sha256|unknown parent image ID|failed to set parent sha256")
+"""A cached layer that the build was to go on from was removed meanwhile, with the last image that held it."""
 _LOG_LINES = 200
 _LOOK_SECONDS = 0.5
 
@@ -36,12 +45,26 @@ class Builder:
         self.settings = settings
         self.say = say
         self.cancelled = cancelled
+        self.store = ImageStore(client, settings, say, cancelled)
+        self.used = ExitStack()
+        """Holds on the images that were asked for here; whoever uses them closes it."""
+        self._full: DiskFull | None = None
+
+    def ensure(self, tag: str, make: Callable[[], None]) -> str:
+        """The tag, once the engine has an image of that name: found, or made by one of those who ask for it."""
+        self.used.callback(self.store.ensure(tag, make).release)
+        return tag
 
     def build(self, context: IO[bytes], tag: str, *, arguments: Mapping[str, str], labels: Mapping[str, str]) -> None:
-        """Build the context's `Dockerfile`. Raises EnvironmentUnavailable with the log's tail."""
-        context.seek(0)
+        """Build the context's `Dockerfile`. Raises EnvironmentUnavailable with the log's tail, DiskFull."""
+        # The engine unpacks the context, and copies it into a layer.
+        self.store.make_room(2 * context.seek(0, io.SEEK_END))
+        self._persist(tag, partial(self._build, context, tag, arguments, labels))
+
+    def _build(self, context: IO[bytes], tag: str, arguments: Mapping[str, str], labels: Mapping[str, str]) -> None:
         log: deque[str] = deque(maxlen=_LOG_LINES)
         deadline = time.monotonic() + self.settings.build_seconds
+        context.seek(0)
         try:
             with self._stream(self.settings.build_seconds) as api, translated("building an image"):
                 events = api.build(
@@ -54,7 +77,7 @@ class Builder:
                     decode=True,
                     network_mode=self.settings.build_network,
                     buildargs=dict(arguments),
-                    labels=dict(labels),
+                    labels={**labels, BUILDING: ""},
                     timeout=self.settings.build_seconds,
                 )
                 for event in events:
@@ -64,6 +87,9 @@ class Builder:
                 )  # an answer that was cut short ends like a whole one
         except Refused as refused:
             raise EnvironmentUnavailable(str(refused), "".join(log)) from refused
+        except SandboxError:
+            self._go_on(deadline, "the image build", "".join(log))  # a connection that we hung up is no lost one
+            raise
 
     def _event(self, event: Mapping[str, Any], log: deque[str], deadline: float, tag: str) -> None:
         line = str(event.get("stream") or event.get("status") or "")
@@ -71,12 +97,19 @@ class Builder:
             log.append(line if line.endswith("\n") else line + "\n")
             if line.startswith("Step "):
                 self.say(line.strip()[:200])
+            for told in line.splitlines():
+                if told.startswith(NOTE):
+                    self.say(told.removeprefix(SPOKEN)[:200])
         if "error" in event:
             text = "".join(log)
             why = str(event["error"])
+            _refuse_full(why, f"building {tag}")
+            steps = [told for told in log if told.startswith("Step ")]
+            if steps and re.match(r"Step \d+/\d+ : FROM ", steps[-1]):
+                why = f"{why}. {read_refusal(why).advice}"
             for told in text.splitlines():
-                if told.startswith("bestpatch: "):
-                    why = told.removeprefix("bestpatch: ")
+                if told.startswith(SPOKEN) and not told.startswith(NOTE):
+                    why = told.removeprefix(SPOKEN)
             raise EnvironmentUnavailable(
                 f"the image {tag} could not be built: {why}. The end of its log shows the step; commands come "
                 "from the recipe's `install` and `apt`, or from the project's Dockerfile.",
@@ -85,6 +118,8 @@ class Builder:
         self._go_on(deadline, "the image build", "".join(log))
 
     def _go_on(self, deadline: float, what: str, log: str) -> None:
+        if self._full is not None:
+            raise self._full
         if self.cancelled.is_set():
             raise EnvironmentUnavailable(f"{what} was interrupted", log)
         if time.monotonic() > deadline:
@@ -93,44 +128,86 @@ class Builder:
             )
 
     def pull(self, name: str) -> None:
-        """Pull an image. An answer that there is none, or no registry, is remembered for an hour."""
-        remembered = _negative_answer(name)
+        """Pull an image; one named by digest is verified by the engine. A passing refusal is met by further tries;
+        another one is remembered for an hour. Raises EnvironmentUnavailable, DiskFull."""
+        memory = Memory(self.settings.cache)
+        remembered = memory.why(name)
         if remembered:
             raise EnvironmentUnavailable(f"the image {name} cannot be pulled ({remembered}; remembered for an hour)")
+        self.store.make_room()
         self.say(f"pulling {name}")
         try:
-            self._pull(name)
-        except (EnvironmentUnavailable, Refused, SandboxError) as error:
+            self._persist(name, partial(self._pull, name))
+        except DiskFull:
+            raise
+        except SandboxError as error:
             if self.cancelled.is_set():
                 raise EnvironmentUnavailable("the pull was interrupted") from error
-            _remember(name, str(error))
-            raise EnvironmentUnavailable(f"the image {name} cannot be pulled: {error}") from error
+            refusal = read_refusal(str(error))
+            if not refusal.passing:
+                memory.note(name, f"{error}. {refusal.advice}")
+            raise EnvironmentUnavailable(f"the image {name} cannot be pulled: {error}. {refusal.advice}") from error
+        described = self.client.image(name)
+        if described is not None:
+            self.say(f"pulled {exact_name(described, name)}")
+
+    def _persist(self, name: str, ask: Callable[[], None]) -> None:
+        """Ask, and ask again while what stood in the way is a passing thing."""
+        wait = FIRST_WAIT_SECONDS
+        for tries in range(1, PULL_TRIES):
+            try:
+                return ask()
+            except EnvironmentUnavailable as error:
+                # A command that failed is no registry, whatever words it holds.
+                passing = read_refusal(str(error)).passing or _LAYER_GONE.search(str(error)) is not None
+                passing = passing and _COMMAND_FAILED not in str(error)
+                if self.cancelled.is_set() or not passing:
+                    raise
+                # By chance, so that those who were turned away together do not come back together.
+                delay = random.uniform(0.5, 1.0) * wait  # noqa: S311
+                self.say(f"{name}: {error}; trying again in {delay:.0f} s (try {tries} of {PULL_TRIES})")
+            self.cancelled.wait(delay)
+            wait *= 2
+        return ask()
 
     def _pull(self, name: str) -> None:
         repository, _, tag = name.rpartition(":") if ":" in name.rpartition("/")[2] else (name, "", "latest")
         if "@" in name:
             repository, tag = name, None
         deadline = time.monotonic() + self.settings.build_seconds
-        with self._stream(self.settings.pull_seconds) as api, translated("pulling"):
-            for event in api.pull(repository, tag=tag, stream=True, decode=True):
-                if "error" in event:
-                    raise EnvironmentUnavailable(str(event["error"]))
+        try:
+            with self._stream(self.settings.pull_seconds) as api, translated("pulling"):
+                for event in api.pull(repository, tag=tag, stream=True, decode=True):
+                    if "error" in event:
+                        _refuse_full(str(event["error"]), f"pulling {name}")
+                        raise EnvironmentUnavailable(str(event["error"]))
+                    self._go_on(deadline, "the pull", "")
                 self._go_on(deadline, "the pull", "")
+        except Refused as refused:
+            raise EnvironmentUnavailable(str(refused)) from refused
+        except SandboxError:
+            self._go_on(deadline, "the pull", "")
+            raise
 
     @contextmanager
     def _stream(self, seconds: float) -> Generator[Any, None, None]:
         """The SDK with a connection of its own, whose deadline holds for each piece of a long answer.
 
         The SDK gives no way to end such an answer early. Its responses are noted as they come, and closed. While one
-        is waited for, only its connection can be hung up, by another thread; the engine then ends the build.
+        is waited for, only its connection can be hung up, by another thread; the engine then ends the build. That
+        happens when this one is cancelled, and when the engine's disk falls to its floor.
         """
         client = connect(self.settings.url, seconds, 1)
         answers: list[Any] = []
         ended = threading.Event()
 
-        def hang_up_when_cancelled() -> None:
+        def watch() -> None:
             while not ended.wait(_LOOK_SECONDS):
-                if self.cancelled.is_set():
+                try:
+                    check_floor(self.store.free(), self.store.info.get("DockerRootDir"), self.settings)
+                except DiskFull as full:
+                    self._full = full
+                if self.cancelled.is_set() or self._full is not None:
                     for answer in answers:
                         _hang_up(client.api, answer)
                     return
@@ -139,16 +216,21 @@ class Builder:
             answers.append(answer)
 
         client.api.hooks["response"].append(note)
-        watch = threading.Thread(target=hang_up_when_cancelled, daemon=True)
-        watch.start()
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
         try:
             yield client.api
         finally:
             ended.set()
-            watch.join()
+            thread.join()
             for answer in answers:
                 answer.close()
             client.close()
+
+
+def _refuse_full(why: str, doing: str) -> None:
+    if "no space left on device" in why.lower():
+        raise DiskFull(f"{doing}: the engine's disk is full. Free some: bestpatch prune, docker system prune")
 
 
 def _hang_up(api: Any, answer: Any) -> None:
@@ -156,89 +238,3 @@ def _hang_up(api: Any, answer: Any) -> None:
     with suppress(Exception):  # an answer that has come to its end has no connection any more
         raw = api._get_raw_response_socket(answer)
         getattr(raw, "_sock", raw).shutdown(socket.SHUT_RDWR)
-
-
-def _cache() -> Path:
-    return user_cache_path("bestpatch") / "registry.json"
-
-
-def _negative_answer(name: str) -> str | None:
-    try:
-        known = json.loads(_cache().read_text("utf-8"))
-        when, why = known[name]
-        return str(why) if 0 <= time.time() - float(when) < _NEGATIVE_SECONDS else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _remember(name: str, why: str) -> None:
-    path = _cache()
-    try:
-        known = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        known = {}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({**known, name: [time.time(), why[:300]]}), "utf-8")
-    except OSError:
-        return  # a home that cannot be written to costs a second try, no more
-
-
-class Context:
-    """A build context as a tar archive in a temporary file."""
-
-    def __init__(self, tar: tarfile.TarFile) -> None:
-        self._tar = tar
-
-    def add(self, path: str, data: bytes, mode: int = 0o644) -> None:
-        member = tarfile.TarInfo(path)
-        member.size, member.mode = len(data), mode
-        self._tar.addfile(member, io.BytesIO(data))
-
-    def add_file(self, path: str, source: Path) -> None:
-        """A file, link or folder of this machine, without its owner."""
-        member = self._tar.gettarinfo(str(source), path)
-        member.uid = member.gid = 0
-        member.uname = member.gname = ""
-        if member.isreg():
-            with source.open("rb") as file:
-                self._tar.addfile(member, file)
-        elif member.isdir() or member.issym():
-            self._tar.addfile(member)
-
-    def add_snapshot(self, archive: Path, under: str) -> list[str]:
-        """The members of a snapshot's archive; gives the paths of its files and links."""
-        paths: list[str] = []
-        with tarfile.open(archive) as snapshot:
-            for member in snapshot:
-                name = member.name.removeprefix("./").rstrip("/")
-                if name in ("", ".", "pax_global_header"):
-                    continue
-                parts = name.split("/")
-                if name.startswith("/") or ".." in parts or ".git" in parts:
-                    raise EnvironmentUnavailable(f"the snapshot holds a path that does not belong in it: {name!r}")
-                data = snapshot.extractfile(member) if member.isreg() or member.islnk() else None
-                member = member.replace(name=f"{under}/{name}", uid=0, gid=0, uname="", gname="", deep=False)
-                # Long and non-ASCII names come in extended headers, which would outrank the name just given.
-                member.pax_headers = {}
-                if data is not None:
-                    member.type = tarfile.REGTYPE
-                    data.seek(0, io.SEEK_END)
-                    member.size = data.tell()
-                    data.seek(0)
-                elif not (member.isdir() or member.issym()):
-                    continue
-                self._tar.addfile(member, data)
-                if not member.isdir():
-                    paths.append(name)
-        return paths
-
-
-@contextmanager
-def context_of(fill: Callable[[Context], None]) -> Generator[IO[bytes], None, None]:
-    """The file of a context that `fill` has filled; gone afterwards."""
-    with tempfile.TemporaryFile(prefix="bestpatch-") as file:
-        with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            fill(Context(tar))
-        file.seek(0)
-        yield file

@@ -20,6 +20,7 @@ import docker
 import docker.errors
 import docker.utils
 import requests.exceptions
+import urllib3.exceptions
 from docker.constants import DEFAULT_DOCKER_API_VERSION
 
 from sandbox.errors import DiskFull, EngineUnavailable, SandboxLost, SandboxTimeout
@@ -49,14 +50,19 @@ def translated(doing: str) -> Generator[None, None, None]:
         status = int(getattr(error.response, "status_code", 0) or 0)
         if "no space left on device" in text.lower():
             raise DiskFull(
-                f"{doing}: the engine's disk is full. Free some, for instance: docker image prune"
+                f"{doing}: the engine's disk is full. Free some: bestpatch prune, docker system prune"
             ) from error
         if "no such container" in text.lower() or (status == 409 and "is not running" in text):
             raise SandboxLost(f"{doing}: the container is gone") from error
         raise Refused(f"{doing}: {text}", status) from error
     except requests.exceptions.Timeout as error:
         raise SandboxTimeout(f"{doing}: the engine did not answer in time") from error
-    except (requests.exceptions.RequestException, docker.errors.DockerException, OSError) as error:
+    except (
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,  # from an answer that is read piece by piece
+        docker.errors.DockerException,
+        OSError,
+    ) as error:
         if "timed out" in str(error).lower():
             raise SandboxTimeout(f"{doing}: the engine did not answer in time") from error
         raise SandboxLost(f"{doing}: the connection to the engine broke: {error}") from error
@@ -115,18 +121,26 @@ class Client:
     def close(self) -> None:
         self.api.close()
 
+    def architecture(self) -> str:
+        """The engine's processor as images name it: amd64, arm64, ..."""
+        with translated("asking the engine about itself"):
+            return str(self.api.version()["Arch"])
+
     def info(self) -> Mapping[str, Any]:
         with translated("asking the engine about itself"):
             return self.api.info()
 
     # containers
 
-    def create(self, image: str, name: str, *, host: Mapping[str, Any], **config: Any) -> str:
+    def create(
+        self, image: str, name: str, *, host: Mapping[str, Any], also: Mapping[str, Any] | None = None, **config: Any
+    ) -> str:
+        """`also` goes into the host configuration as it is: what the SDK has no argument for."""
         with translated("creating a container"):
             created = self.api.create_container(
                 image,
                 name=name,
-                host_config=self.api.create_host_config(**host),
+                host_config={**self.api.create_host_config(**host), **(also or {})},
                 # The SDK would copy the proxies of ~/.docker/config.json, passwords included, into the container.
                 use_config_proxy=False,
                 healthcheck={"test": ["NONE"]},
@@ -169,10 +183,11 @@ class Client:
             finished=state["FinishedAt"],
         )
 
-    def attach(self, container: str) -> Any:
-        """A socket with what the container will print, in the engine's frames."""
+    def attach(self, container: str, *, stdin: bool = False) -> Any:
+        """A socket with what the container will print, in the engine's frames; writes reach its standard input."""
         with translated("attaching to a container"):
-            return self.api.attach_socket(container, params={"stdout": 1, "stderr": 1, "stream": 1})
+            wanted = {"stdin": int(stdin), "stdout": 1, "stderr": 1, "stream": 1}
+            return self.api.attach_socket(container, params=wanted)
 
     def update(self, container: str, body: Mapping[str, Any]) -> None:
         # The SDK's own update knows no pids limit, so the request is made by hand.
@@ -197,25 +212,32 @@ class Client:
                 raise SandboxLost(str(refused)) from refused
 
     def containers(self, *labels: str) -> list[Mapping[str, Any]]:
+        """All containers with these labels, also those that do not run."""
         with translated("listing containers"):
             return self.api.containers(all=True, filters={"label": list(labels)})
 
+    def container_bytes(self, container: str) -> int:
+        """What a container has written to the engine's disk; 0 when there is none. Slow: the engine adds it up."""
+        with translated("measuring a container"):
+            found = self.api.containers(all=True, size=True, filters={"id": container})
+        return int(found[0].get("SizeRw") or 0) if found else 0
+
     def put(self, container: str, folder: str, archive: bytes) -> None:
         with translated("writing into a container"):
-            self.api.put_archive(container, folder, archive)
+            self.api.put_archive(container, _raw(folder), archive)
 
     def stat(self, container: str, path: str) -> Mapping[str, Any] | None:
         """What the engine says of a path, its `mode` as Go's FileMode; None when there is nothing."""
         url = f"{self.api.base_url}/v{self.api.api_version}/containers/{container}/archive"
         with translated("looking into a container"):
-            answer = self.api.head(url, params={"path": path}, timeout=self.seconds)
+            answer = self.api.head(url, params={"path": _raw(path)}, timeout=self.seconds)
         told = answer.headers.get("X-Docker-Container-Path-Stat", "")
         return json.loads(base64.b64decode(told)) if answer.status_code == 200 and told else None
 
     def get(self, container: str, path: str) -> tuple[Mapping[str, Any], bytes]:
         """What the engine says of the path (size, mode, linkTarget) and its tar archive."""
         with translated("reading from a container"):
-            chunks, stat = self.api.get_archive(container, path)
+            chunks, stat = self.api.get_archive(container, _raw(path))
             data = bytearray()
             for chunk in chunks:
                 data += chunk
@@ -227,6 +249,16 @@ class Client:
 
     # images
 
+    def images(self) -> list[Mapping[str, Any]]:
+        """All images, those of a build's steps included."""
+        with translated("listing images"):
+            return self.api.images(all=True)
+
+    def remove_image(self, name: str) -> None:
+        """Take a name from an image, and delete it with its last one. Raises Refused: 404 none, 409 it is used."""
+        with translated("removing an image"):
+            self.api.remove_image(name)
+
     def image(self, name: str) -> Mapping[str, Any] | None:
         """The engine's description of an image it has, else None."""
         try:
@@ -236,6 +268,11 @@ class Client:
             if refused.status == 404:
                 return None
             raise SandboxLost(str(refused)) from refused
+
+
+def _raw(path: str) -> bytes:
+    """A path's bytes, which need not be text: the SDK quotes them as they are."""
+    return path.encode("utf-8", "surrogateescape")
 
 
 def is_folder(stat: Mapping[str, Any]) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
 import structlog
@@ -10,7 +12,9 @@ from anyio import CapacityLimiter
 
 from sandbox import profile
 from sandbox.client import Client, free_bytes
-from sandbox.errors import DiskFull
+from sandbox.errors import SandboxLost
+from sandbox.image_store import check_floor
+from sandbox.inventory import BUILDING
 from sandbox.settings import DockerSettings
 from sandbox.threads import call
 
@@ -31,13 +35,7 @@ class Engine:
         self.calls = CapacityLimiter(settings.parallel + 8)
 
     def check_disk(self) -> None:
-        free = free_bytes(self.folder)
-        if free is not None and free < self.settings.free_disk_bytes:
-            raise DiskFull(
-                f"{free / 1e9:.1f} GB free in {self.folder}; the floor is "
-                f"{self.settings.free_disk_bytes / 1e9:.1f} GB. "
-                "Free some (docker system prune) or lower sandbox.free_disk_bytes."
-            )
+        check_floor(free_bytes(self.folder), self.folder, self.settings)
 
     async def call(self, function: Callable[[], T]) -> T:
         return await call(function, self.calls)
@@ -47,9 +45,35 @@ class Engine:
             self.client.remove(str(container["Id"]))
 
 
+BUILD_LEFTOVER_SECONDS = 3600.0
+"""A build's container that ended longer ago belongs to no build: a live one makes a layer of it and removes it."""
+
+
+def left_behind(client: Client, build_seconds: float = BUILD_LEFTOVER_SECONDS) -> list[str]:
+    """Ids of containers that runs of this machine left when they died, and builds when the engine did.
+
+    The engine itself ends a build whose client dies, and removes its container; a running one is of a live build.
+    """
+    runs = [each for each in client.containers(profile.RUN) if profile.abandoned(each.get("Labels") or {})]
+    found = [str(container["Id"]) for container in runs]
+    for container in client.containers(f"{BUILDING}=1"):
+        try:
+            state = client.state(str(container["Id"]))
+        except SandboxLost:
+            continue  # its build went on meanwhile
+        ended = max(float(container["Created"]), _seconds(state.finished))
+        if not state.running and time.time() - ended > build_seconds:
+            found.append(str(container["Id"]))
+    return found
+
+
 def reap(client: Client) -> None:
-    """Remove what runs of this machine that died without cleaning up have left."""
-    for container in client.containers(profile.RUN):
-        if profile.abandoned(container.get("Labels") or {}):
-            _log.info("removing a container of a dead run", container=str(container["Id"])[:12])
-            client.remove(str(container["Id"]))
+    """Remove the containers that dead runs and builds have left."""
+    for container in left_behind(client):
+        _log.info("removing a container of a dead run", container=container[:12])
+        client.remove(container)
+
+
+def _seconds(stamp: str) -> float:
+    """The engine's time (UTC, ISO 8601, nanoseconds) in seconds of the epoch."""
+    return datetime.fromisoformat(stamp[:19] + "+00:00").timestamp()

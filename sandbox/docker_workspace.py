@@ -6,7 +6,6 @@ The tree stays from command to command, processes never do. Files go in and out 
 from __future__ import annotations
 
 import io
-import json
 import posixpath
 import shlex
 import tarfile
@@ -18,20 +17,17 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sandbox import profile
-from sandbox.base import Ended, Execution, Limits, Patch
+from sandbox.base import Limits, Patch
 from sandbox.client import MAX_READ_BYTES, Refused, archive_of, is_folder
 from sandbox.docker_engine import Engine
 from sandbox.dockerfile import HELPERS
-from sandbox.errors import PatchRejected, SandboxLost, SandboxTimeout, WorkspaceError
+from sandbox.errors import SandboxLost, WorkspaceError
 from sandbox.execute import Raw, execute, start_script
+from sandbox.git_sandbox import TOOL_LIMITS, GitWorkspace, answer_of
 from sandbox.image import Image
-from sandbox.patch import MAX_PATCH_BYTES
 from sandbox.threads import work
 
 RUN_FOLDER = f"{HELPERS}/run"
-TOOL_LIMITS = Limits(seconds=120.0, output_bytes=4 * MAX_PATCH_BYTES)
-"""For our own git program."""
-
 T = TypeVar("T")
 
 
@@ -44,13 +40,13 @@ class Interior:
     gid: int = 0
 
 
-class DockerWorkspace:
+class DockerWorkspace(GitWorkspace):
     """A container with the tree. Implements `sandbox.base.Workspace`."""
 
     def __init__(self, engine: Engine, image: Image, interior: Interior, container: str, limits: Limits) -> None:
+        super().__init__(image.repository, interior.python, engine.settings.limits)
         self.closed = False
         self._engine = engine
-        self._image = image
         self._interior = interior
         self._container = container
         self._limits = limits
@@ -58,23 +54,6 @@ class DockerWorkspace:
         """Shell lines that the next command's shell runs first: a patch that is known to apply."""
         self._early: dict[str, bytes] = {}
         """Files for the next command's shell, written together with its start."""
-
-    @property
-    def repository(self) -> str:
-        return self._image.repository
-
-    async def run(
-        self,
-        argv: Sequence[str],
-        *,
-        cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
-        limits: Limits | None = None,
-    ) -> Execution:
-        """See Workspace.run."""
-        folder = posixpath.join(self.repository, cwd or ".")
-        raw = await self.execute(argv, cwd=folder, env=env, limits=limits or self._engine.settings.limits)
-        return raw.execution()
 
     async def execute(
         self, argv: Sequence[str], *, cwd: str, env: Mapping[str, str] | None = None, limits: Limits
@@ -100,11 +79,6 @@ class DockerWorkspace:
         if before and raw.exit_code == 125 and token in raw.output.text():
             raise SandboxLost("a patch that applied before does not apply any more")
         return raw
-
-    async def tool(self, *arguments: str, limits: Limits) -> Raw:
-        """Run our git program, on an interpreter that heeds nothing the tree or the user could have set."""
-        argv = [self._interior.python, "-I", "-S", f"{HELPERS}/git_tool.py", *arguments]
-        return await self.execute(argv, cwd="/", limits=limits)
 
     async def apply(self, patch: Patch, *, known: bool) -> None:
         """Apply a patch; one that is known to apply waits for the next command, which saves a start."""
@@ -164,11 +138,6 @@ class DockerWorkspace:
 
         return await self._file_call(f"cannot read {path!r}", read)
 
-    async def diff(self) -> Patch:
-        """See Workspace.diff."""
-        patch = answer_of(await self.tool("diff", self.repository, str(MAX_PATCH_BYTES), limits=TOOL_LIMITS))
-        return Patch(patch)
-
     async def _settle(self) -> None:
         """Do what waits for a command, when files are asked for first."""
         self._check_open()
@@ -182,11 +151,6 @@ class DockerWorkspace:
             raise WorkspaceError(f"{doing}: {refused}") from refused
         except tarfile.TarError as error:
             raise WorkspaceError(f"{doing}: {error}") from error
-
-    def _absolute(self, path: str) -> str:
-        if not path or "\0" in path or path.endswith("/"):
-            raise WorkspaceError(f"not the path of a file: {path!r}")
-        return posixpath.normpath(posixpath.join(self.repository, path))
 
     def _check_open(self) -> None:
         if self.closed:
@@ -202,21 +166,6 @@ class LostIfRefused:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Refused):
             raise SandboxLost(str(error)) from error
-
-
-def answer_of(raw: Raw) -> str:
-    """What our git program says. Raises PatchRejected where it says no, SandboxLost where it says nothing."""
-    text = raw.output.text()
-    if raw.ended is Ended.TIMED_OUT:
-        raise SandboxTimeout(f"git took more than {raw.seconds:.0f} s in the sandbox")
-    try:
-        answer = json.loads(text.strip().splitlines()[-1])
-        rejected, patch = answer.get("rejected"), answer.get("ok")
-    except (ValueError, IndexError, AttributeError):
-        raise SandboxLost(f"git in the sandbox gave no answer: {text[-500:]}") from None
-    if rejected is not None:
-        raise PatchRejected(f"git: {str(rejected)[:2000]}")
-    return str(patch)
 
 
 def _apply_line(repository: str) -> str:

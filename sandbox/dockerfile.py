@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from sandbox.errors import EnvironmentUnavailable
 from sandbox.host import CA_PATH
+from sandbox.inventory import BUILDING
 
 HELPERS = "/opt/bestpatch"
 REPOSITORY = "/testbed"
@@ -17,6 +18,7 @@ USER = "10001:10001"
 _PREDEFINED = {"http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"}
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+-]*(?::[a-z0-9-]+)?(?:=[A-Za-z0-9.+:~-]+)?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LEFTOVER = f"LABEL {BUILDING}=1"  # the build's end takes it back: what still has it was left behind
 
 _APT = (
     "export DEBIAN_FRONTEND=noninteractive; ca=''; "
@@ -24,7 +26,7 @@ _APT = (
     "apt-get $ca update; apt-get $ca install -y --no-install-recommends {packages}; rm -rf /var/lib/apt/lists/*"
 )
 
-_TOOLS = (
+TOOLS = (
     'missing=""; for tool in git patch python3; do command -v $tool >/dev/null 2>&1 || missing="$missing $tool"; done; '
     'if [ -z "$missing" ]; then exit 0; fi; '
     "if command -v apt-get >/dev/null 2>&1; then (" + _APT.replace("{packages}", "$missing") + ") || true; "
@@ -40,11 +42,11 @@ def run_line(command: str) -> str:
     return "RUN " + json.dumps(["/bin/sh", "-ec", command])
 
 
-def apt_line(packages: Sequence[str]) -> str:
+def apt_command(packages: Sequence[str]) -> str:
     for package in packages:
         if not _PACKAGE.fullmatch(package):
             raise EnvironmentUnavailable(f"not the name of a Debian package: {package!r}")
-    return run_line(_APT.format(packages=" ".join(packages)))
+    return _APT.format(packages=" ".join(packages))
 
 
 def argument_lines(arguments: Mapping[str, str]) -> list[str]:
@@ -67,6 +69,7 @@ def environment_dockerfile(
     repository: str = REPOSITORY,
     copy_repository: bool,
     apt: Sequence[str] = (),
+    shared: Sequence[str] = (),
     install: Sequence[str] = (),
     env: Sequence[tuple[str, str]] = (),
 ) -> str:
@@ -76,13 +79,15 @@ def environment_dockerfile(
     owner = user if re.fullmatch(r"\d+(:\d+)?", user) else "0:0"
     lines = [
         f"FROM {base}",
+        _LEFTOVER,
         "USER 0:0",
         *argument_lines(arguments),
         # Alone, so that a new repository or helper does not have the packages installed again.
         f"COPY bestpatch/ca.crt {CA_PATH}",
-        *([apt_line(apt)] if apt else []),
-        run_line(_TOOLS),
+        *([run_line(apt_command(apt))] if apt else []),
+        run_line(TOOLS),
         *(env_line(name, value) for name, value in env),
+        *(run_line(command) for command in shared),
         f"COPY bestpatch/ {HELPERS}/",
         *([f"COPY --chown={owner} {place}"] if copy_repository else []),
         "RUN " + json.dumps(["/bin/sh", "-ec", f'{prepare} begin "$0" "$1"', repository, user]),
@@ -100,7 +105,7 @@ def with_host_network(dockerfile: str, arguments: Mapping[str, str]) -> str:
 
     Build arguments are only seen by the stage that declares them, and a CA bundle has to be copied in.
     """
-    extra = [*argument_lines(arguments), f"COPY .bestpatch/ca.crt {CA_PATH}"]
+    extra = [_LEFTOVER, *argument_lines(arguments), f"COPY .bestpatch/ca.crt {CA_PATH}"]
     lines: list[str] = []
     for line in dockerfile.splitlines():
         lines.append(line)
@@ -110,9 +115,26 @@ def with_host_network(dockerfile: str, arguments: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
+PYTHON_ENV = {
+    "LANG": "C.UTF-8",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_ROOT_USER_ACTION": "ignore",
+    "PATH": "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
+}
+
+
+def python_command(version: str) -> str:
+    """What is done after a CPython was copied to /usr/local."""
+    return (
+        f"ldconfig; cd /usr/local/bin; ln -sf python{version} python3; ln -sf python3 python; "
+        f"/usr/local/bin/python{version} -m ensurepip --upgrade --default-pip >/dev/null; "
+        "python3 -m pip --version; python3 -c 'import ssl, zlib, ctypes'"
+    )
+
+
 def python_dockerfile(base: str, *, version: str, from_registry: bool, arguments: Mapping[str, str]) -> str:
     """`bestpatch/python:X.Y`: from the registry's image plus tools, or from Debian plus a copied CPython."""
-    lines = [f"FROM {base}", "USER 0:0", *argument_lines(arguments), f"COPY ca.crt {CA_PATH}"]
+    lines = [f"FROM {base}", _LEFTOVER, "USER 0:0", *argument_lines(arguments), f"COPY ca.crt {CA_PATH}"]
     if from_registry:
         tools = "git patch build-essential pkg-config procps"
         install = _APT.format(packages=tools)
@@ -120,17 +142,10 @@ def python_dockerfile(base: str, *, version: str, from_registry: bool, arguments
     else:
         lines += [
             "COPY python/ /usr/local/",
-            run_line(
-                f"ldconfig; cd /usr/local/bin; ln -sf python{version} python3; ln -sf python3 python; "
-                f"/usr/local/bin/python{version} -m ensurepip --upgrade --default-pip >/dev/null; "
-                "python3 -m pip --version; python3 -c 'import ssl, zlib, ctypes'"
-            ),
+            run_line(python_command(version)),
         ]
     lines += [
-        env_line("LANG", "C.UTF-8"),
-        env_line("PIP_DISABLE_PIP_VERSION_CHECK", "1"),
-        env_line("PIP_ROOT_USER_ACTION", "ignore"),
-        env_line("PATH", "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"),
+        *(env_line(name, value) for name, value in PYTHON_ENV.items()),
         'CMD ["python3"]',
         "",
     ]

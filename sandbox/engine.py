@@ -18,6 +18,7 @@ from pathlib import Path
 from sandbox.client import connect
 from sandbox.errors import EngineUnavailable
 from sandbox.host import run_host
+from sandbox.walls import why_not
 
 Say = Callable[[str], None]
 
@@ -39,7 +40,7 @@ def ensure_engine(say: Say = lambda _: None, url: str | None = None) -> None:
         raise EngineUnavailable(why)
     if shutil.which("dockerd") is None:
         say("installing the Docker engine (docker.io)")
-        _install()
+        _install("docker.io", "iptables", "ca-certificates")
     for driver in ("overlay2", "vfs"):
         say(f"starting the Docker engine (storage {driver}, log in {LOG})")
         if _start(driver, url):
@@ -89,17 +90,27 @@ def _release() -> str:
         return ""
 
 
-def _install() -> None:
+def ensure_bubblewrap(say: Say = lambda _: None) -> None:
+    """Return when sandboxes can be made without an engine. Raises EngineUnavailable with what to do."""
+    if shutil.which("bwrap") is None and os.geteuid() == 0 and _release() in ("debian", "ubuntu"):
+        say("installing bubblewrap")
+        _install("bubblewrap")
+    why = why_not()
+    if why is not None:
+        raise EngineUnavailable(why)
+
+
+def _install(*packages: str) -> None:
     env = {"DEBIAN_FRONTEND": "noninteractive"}
     commands = [
         ["apt-get", "update", "-qq"],
         # Without recommendations there would be no rules for the firewall and no file system tools.
-        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "docker.io", "iptables", "ca-certificates"],
+        ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages],
     ]
     for command in commands:
         code, text = run_host(command, _INSTALL_SECONDS, env)
         if code != 0:
-            raise EngineUnavailable(f"`{' '.join(command)}` failed ({code}); install a Docker engine by hand:\n{text}")
+            raise EngineUnavailable(f"`{' '.join(command)}` failed ({code}); install {packages[0]} by hand:\n{text}")
 
 
 def _start(driver: str, url: str | None) -> bool:

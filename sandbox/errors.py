@@ -7,6 +7,7 @@ SandboxError
 ├── SandboxTimeout(TimeoutError)            the engine itself did not answer in time; worth a retry
 ├── DiskFull(OSError)                       less free disk than the floor; nothing was written
 ├── PatchRejected(ValueError)               a patch that must not or does not apply; the candidate is dropped
+│   └── PatchTooLarge                       more bytes or files than any fix has
 └── WorkspaceError(OSError)                 a file operation inside a workspace failed (no such file, ...)
 
 What the executed code does (crash, time out, eat its memory) is an `Execution`, never an exception.
@@ -43,6 +44,10 @@ class DiskFull(SandboxError, OSError):
 
 class PatchRejected(SandboxError, ValueError):
     """The patch touches what it must not, is too large, or does not apply to the clean tree."""
+
+
+class PatchTooLarge(PatchRejected):
+    """The patch, or a file of it, has more bytes, or the patch more files, than are taken."""
 
 
 class WorkspaceError(SandboxError, OSError):

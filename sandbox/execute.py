@@ -20,7 +20,7 @@ from typing import Any
 
 from docker.utils import socket as docker_socket
 
-from sandbox.base import Ended, Execution, Limits
+from sandbox.base import Ended, Execution, Limit, Limits
 from sandbox.client import Client, Refused, State
 from sandbox.errors import SandboxError, SandboxLost, SandboxTimeout
 from sandbox.output import Ring
@@ -41,9 +41,11 @@ class Raw:
     exit_code: int | None
     output: Ring
     seconds: float
+    reached: frozenset[Limit] = frozenset()
 
     def execution(self) -> Execution:
-        return Execution(self.ended, self.exit_code, self.output.text(), self.output.written, self.seconds)
+        text, written = self.output.text(), self.output.written
+        return Execution(self.ended, self.exit_code, text, written, self.seconds, self.reached)
 
 
 def start_script(
@@ -72,17 +74,18 @@ def start_script(
 class Frames:
     """Takes the payload out of the engine's stream: 8 bytes of header (kind, 0, 0, 0, length), then the bytes."""
 
-    def __init__(self, take: Callable[[bytes], None]) -> None:
-        self._take = take
+    def __init__(self, take: Callable[[bytes], None], errors: Callable[[bytes], None] | None = None) -> None:
+        """`errors` takes what came on the standard error; `take` does when it is left out."""
+        self._takers = take, errors or take
         self._header = bytearray()
-        self._left = 0
+        self._kind = self._left = 0
 
     def feed(self, data: bytes) -> None:
         at = 0
         while at < len(data):
             if self._left:
                 payload = data[at : at + self._left]
-                self._take(payload)
+                self._takers[self._kind == 2](payload)
                 self._left -= len(payload)
                 at += len(payload)
                 continue
@@ -90,6 +93,7 @@ class Frames:
             self._header += part
             at += len(part)
             if len(self._header) == 8:
+                self._kind = self._header[0]
                 self._left = int.from_bytes(self._header[4:], "big")
                 self._header.clear()
 
@@ -122,9 +126,9 @@ def execute(
     state = _ended_state(client, container)
     seconds = _seconds(state)
     if late or (seconds >= limits.seconds + _GRACE_SECONDS - 1 and state.exit_code == 137):
-        return Raw(Ended.TIMED_OUT, None, ring, seconds)
+        return Raw(Ended.TIMED_OUT, None, ring, seconds, frozenset({Limit.TIME}))
     if state.out_of_memory and state.exit_code == 137:
-        return Raw(Ended.OUT_OF_MEMORY, None, ring, seconds)
+        return Raw(Ended.OUT_OF_MEMORY, None, ring, seconds, frozenset({Limit.MEMORY}))
     return Raw(Ended.EXITED, state.exit_code, ring, seconds)
 
 

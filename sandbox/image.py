@@ -8,23 +8,28 @@ from __future__ import annotations
 
 import posixpath
 import tarfile
-import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import docker.utils.build
 
 from sandbox import inside
 from sandbox.base import ContainerFile, Environment, ImageName, Recipe, Snapshot, digest_of
-from sandbox.base_image import ensure_base
-from sandbox.builder import Builder, Context, context_of
+from sandbox.base_image import ORIGIN, ensure_base
+from sandbox.build_context import Context, context_of
+from sandbox.builder import Builder
 from sandbox.dockerfile import REPOSITORY, USER, environment_dockerfile, with_host_network
 from sandbox.errors import EnvironmentUnavailable
 from sandbox.host import HostNetwork, host_network
+from sandbox.inventory import FAMILY
+from sandbox.registry import exact_name
+from sandbox.scratch import scratch_folder
 
-LAYOUT = "1"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+LAYOUT = "2"
 """Changes when images of an older bestpatch must not be used any more."""
 
 
@@ -36,12 +41,24 @@ class Image:
     id: str
     repository: str
     user: str
-    path: str
-    """PATH inside."""
+    env: Mapping[str, str]
+    """The image's own environment variables, PATH among them."""
+    made_of: str
+    """The base image by its registry's digest (`NAME@sha256:...`), or the name with the engine's own id of it."""
+    used: ExitStack = field(repr=False, compare=False)
+    """Holds on it and what it stands on: nobody removes them before this is closed."""
 
 
 def prepare_image(builder: Builder, environment: Environment, snapshot: Snapshot | None) -> Image:
-    """Find or build the image. Raises EnvironmentUnavailable, DiskFull, SandboxLost, SandboxTimeout."""
+    """Find or build the image, and hold it. Raises EnvironmentUnavailable, DiskFull, SandboxLost, SandboxTimeout."""
+    with ExitStack() as undone:
+        undone.callback(builder.used.close)
+        image = _prepare(builder, environment, snapshot)
+        undone.pop_all()
+    return image
+
+
+def _prepare(builder: Builder, environment: Environment, snapshot: Snapshot | None) -> Image:
     if snapshot is None and not isinstance(environment, ImageName):
         raise EnvironmentUnavailable("a recipe or Dockerfile needs the repository's snapshot")
     network = host_network()
@@ -51,8 +68,7 @@ def prepare_image(builder: Builder, environment: Environment, snapshot: Snapshot
         base, repository, user = ensure_base(builder, environment.base), REPOSITORY, USER
     elif isinstance(environment, ImageName):
         base, repository = environment.image, environment.repository
-        if builder.client.image(base) is None:
-            builder.pull(base)
+        builder.ensure(base, partial(builder.pull, base))
         user = _user(_described(builder, base))
     else:
         assert snapshot is not None  # noqa: S101 - for the type checker; refused above
@@ -80,8 +96,10 @@ def _environment_image(
     user: str,
     network: HostNetwork,
 ) -> Image:
-    tag = image_tag(environment, snapshot, str(_described(builder, base)["Id"]))
-    if builder.client.image(tag) is None:
+    below = _described(builder, base)
+    tag = image_tag(environment, snapshot, str(below["Id"]))
+
+    def make() -> None:
         builder.say(f"building the environment's image {tag}")
         recipe = environment if isinstance(environment, Recipe) else Recipe()
         install = () if isinstance(environment, ImageName) else environment.install
@@ -92,6 +110,7 @@ def _environment_image(
             repository=repository,
             copy_repository=snapshot is not None,
             apt=recipe.apt,
+            shared=recipe.shared,
             install=install,
             env=recipe.env,
         )
@@ -106,24 +125,55 @@ def _environment_image(
                 listed = "".join(path + "\0" for path in paths)
                 context.add("bestpatch/paths", listed.encode("utf-8", "surrogateescape"))
 
-        with _Readable(snapshot), context_of(fill) as file:
-            builder.build(file, tag, arguments=network.arguments, labels={"bestpatch": "env"})
-    described = _described(builder, tag)
-    return Image(tag, str(described["Id"]), posixpath.normpath(repository), user, _path(described))
+        with _Readable(snapshot), context_of(fill) as file, _other_machine(builder, base, below):
+            builder.build(file, tag, arguments=network.arguments, labels={FAMILY: "env"})
+
+    described = _described(builder, builder.ensure(tag, make))
+    labels: Mapping[str, str] = below["Config"].get("Labels") or {}
+    origin = labels.get(ORIGIN) if base.startswith(f"{FAMILY}/") else None
+    return Image(
+        tag,
+        str(described["Id"]),
+        posixpath.normpath(repository),
+        user,
+        _env(described),
+        origin or exact_name(below, base),
+        builder.used,
+    )
+
+
+@contextmanager
+def _other_machine(builder: Builder, base: str, described: Mapping[str, Any]) -> Generator[None]:
+    """A build that fails on an image for another kind of machine says so: its own words are of formats and shells."""
+    try:
+        yield
+    except EnvironmentUnavailable as error:
+        theirs, ours = str(described.get("Architecture")), builder.client.architecture()
+        if theirs == ours:
+            raise
+        raise EnvironmentUnavailable(
+            f"the image {base} is made for {theirs}, and this engine runs {ours}. Name an image for {ours}, or let "
+            f"the engine run others' programs (qemu-user-static). {error}",
+            error.log,
+        ) from error
 
 
 def _project_image(builder: Builder, environment: ContainerFile, snapshot: Snapshot, network: HostNetwork) -> str:
     """Build the project's own Dockerfile from the snapshot's files."""
     tag = "bestpatch/project:" + digest_of(LAYOUT, environment.dockerfile, environment.context, snapshot.digest)[:24]
-    if builder.client.image(tag) is not None:
-        return tag
+    return builder.ensure(tag, partial(_make_project_image, builder, tag, environment, snapshot, network))
+
+
+def _make_project_image(
+    builder: Builder, tag: str, environment: ContainerFile, snapshot: Snapshot, network: HostNetwork
+) -> None:
     builder.say(f"building the project's image from {environment.dockerfile}")
-    with _Readable(snapshot), tempfile.TemporaryDirectory(prefix="bestpatch-") as folder:
+    with _Readable(snapshot), scratch_folder() as folder:
         with tarfile.open(snapshot.tar) as tar:
             tar.extractall(folder, filter="tar")
-        root = Path(folder) / environment.context
+        root = folder / environment.context
         try:
-            text = (Path(folder) / environment.dockerfile).read_text("utf-8")
+            text = (folder / environment.dockerfile).read_text("utf-8")
             ignored = root / ".dockerignore"
             patterns = ignored.read_text("utf-8").splitlines() if ignored.exists() else []
         except (OSError, UnicodeDecodeError) as error:
@@ -140,8 +190,7 @@ def _project_image(builder: Builder, environment: ContainerFile, snapshot: Snaps
             context.add(".bestpatch/ca.crt", network.ca or b"")
 
         with context_of(fill) as file:
-            builder.build(file, tag, arguments=network.arguments, labels={"bestpatch": "project"})
-    return tag
+            builder.build(file, tag, arguments=network.arguments, labels={FAMILY: "project"})
 
 
 class _Readable:
@@ -169,9 +218,8 @@ def _user(described: Mapping[str, Any]) -> str:
     return str(described["Config"].get("User") or "0:0")
 
 
-def _path(described: Mapping[str, Any]) -> str:
+def _env(described: Mapping[str, Any]) -> Mapping[str, str]:
     entries: list[str] = described["Config"].get("Env") or []
-    for entry in entries:
-        if entry.startswith("PATH="):
-            return entry.removeprefix("PATH=")
-    return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    parted = [entry.partition("=") for entry in entries]
+    found = {name: value for name, _, value in parted}
+    return {"PATH": _PATH, **found}

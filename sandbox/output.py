@@ -6,7 +6,7 @@ first and the last part stay: errors stand at the end, and what led there at the
 
 from __future__ import annotations
 
-from sandbox.base import Ended, Execution
+from sandbox.base import Ended, Execution, Limit
 
 
 class Ring:
@@ -23,6 +23,13 @@ class Ring:
         self._tail = bytearray()
         self._head_limit = self.limit // 2
         self._tail_limit = self.limit - self._head_limit
+
+    @classmethod
+    def of(cls, head: bytes, tail: bytes, written: int, limit: int) -> Ring:
+        """What another one like it has kept."""
+        ring = cls(limit)
+        ring.written, ring._head, ring._tail = written, bytearray(head), bytearray(tail)
+        return ring
 
     def write(self, data: bytes) -> None:
         self.written += len(data)
@@ -91,4 +98,7 @@ def shown(execution: Execution) -> str:
         end = "killed because it used more memory than it may"
     else:
         end = f"exit code {execution.exit_code}"
+    other = sorted(execution.reached - {Limit.TIME, Limit.MEMORY})
+    if other:
+        end += f"; it ran into its limit of {' and '.join(other)}"
     return f"{output}\n[{end}]"

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sandbox.base import Patch, RepoPath
-from sandbox.errors import PatchRejected
+from sandbox.errors import PatchRejected, PatchTooLarge
 
 MAX_PATCH_BYTES = 5 * 1024**2
 MAX_PATCH_FILES = 500
@@ -103,7 +103,7 @@ def check_patch(patch: Patch) -> tuple[RepoPath, ...]:
     except UnicodeEncodeError as error:
         raise PatchRejected(f"the patch is not valid UTF-8: {error}") from None
     if size > MAX_PATCH_BYTES:
-        raise PatchRejected(f"the patch has {size} bytes; at most {MAX_PATCH_BYTES} are taken")
+        raise PatchTooLarge(f"the patch has {size} bytes; at most {MAX_PATCH_BYTES} are taken")
     if "\0" in patch:
         raise PatchRejected("the patch contains a NUL character; make it with `git diff --binary`")
     # Without the empty string after the last line break: it is no line, and would pass for blank context.
@@ -111,7 +111,7 @@ def check_patch(patch: Patch) -> tuple[RepoPath, ...]:
     if patch.strip() and not files:
         raise PatchRejected("this is no unified diff: it changes no file")
     if len(files) > MAX_PATCH_FILES:
-        raise PatchRejected(f"the patch changes {len(files)} files; at most {MAX_PATCH_FILES} are taken")
+        raise PatchTooLarge(f"the patch changes {len(files)} files; at most {MAX_PATCH_FILES} are taken")
     paths = [name for file in files for name in (file.finish(), *sorted(file.names))]
     check_clashes(paths)
     return tuple(RepoPath(path) for path in dict.fromkeys(paths))

@@ -6,12 +6,14 @@ import os
 import posixpath
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import docker.types
 
 from sandbox.base import Limits
+from sandbox.seccomp import place_profile
 from sandbox.settings import DockerSettings
 
 RUN, SANDBOX, OWNER, STARTED, HOST = (f"bestpatch.{name}" for name in ("run", "sandbox", "owner", "started", "host"))
@@ -50,16 +52,42 @@ def update_body(limits: Limits, cpus: float) -> dict[str, Any]:
     }
 
 
+PLACE_MASKS: Mapping[str, Any] = {"MaskedPaths": [], "ReadonlyPaths": []}
+"""Nothing of /proc is covered in a place: a new /proc, which each execution gets, needs one that is whole. The cell
+covers the same paths itself, before the command starts."""
+_PLACE_MEMORY, _PLACE_PROCESSES = 48 * 1024**2, 4  # the server, a keeper and its parent, init
+
+
+def place_config(limits: Limits, settings: DockerSettings, cpus: float) -> dict[str, Any]:
+    """Of a container that serves cells: it may make user namespaces, and nothing of the image can be written."""
+    wanted = host_config(with_place(limits), settings, cpus)
+    security = [*wanted["security_opt"], f"seccomp={place_profile()}", "apparmor=unconfined"]
+    # Without this one capability the kernel lets nobody map user 0 into a user namespace. Commands in cells have none.
+    return {**wanted, "security_opt": security, "init": False, "read_only": True, "cap_add": ["SETFCAP"]}
+
+
+def place_update(limits: Limits, cpus: float) -> dict[str, Any]:
+    """`update_body` for a place."""
+    return update_body(with_place(limits), cpus)
+
+
+def with_place(limits: Limits) -> Limits:
+    """The limits with what the place's own processes need on top."""
+    memory, processes = limits.memory_bytes + _PLACE_MEMORY, limits.processes + _PLACE_PROCESSES
+    return replace(limits, memory_bytes=memory, processes=processes)
+
+
 def _nano_cpus(limits: Limits, cpus: float) -> int:
     # The engine refuses more CPUs than there are.
     return int(min(limits.cpus, cpus) * 1e9)
 
 
-def environment(path: str, python: str) -> dict[str, str]:
-    """The environment variables of every execution: the same on every machine, and a home to write to."""
-    folder = posixpath.dirname(python)
+def environment(image: Mapping[str, str], python: str) -> dict[str, str]:
+    """The environment variables of every execution: the image's, a home to write to, and what is pinned."""
+    folder, path = posixpath.dirname(python), image["PATH"]
     first = [] if folder in path.split(":") else [folder]
     return {
+        **image,
         "PATH": ":".join([*first, path]),
         "HOME": HOME,
         "TZ": "UTC",

@@ -2,7 +2,7 @@
 
 The exit-code contract is kept here, not by the model: 0 the issue is fixed, 2 it is present, anything else
 broken. A script may exit with these codes itself, or simply assert (see `Verdict`); `inside/runner.py` maps one
-to the other and says which ends prove nothing.
+to the other and says which ends prove nothing, and `inside/witness.py` sees that an end was reached at all.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sandbox import inside
-from sandbox.base import Ended, Execution, Limits, Patch, Sandbox, digest_of
+from sandbox.base import Ended, Execution, Limits, Patch, Sandbox
 
 SCRIPT_PATH = "/tmp/bestpatch-script/test_script.py"  # noqa: S108 - inside the sandbox, where nobody else is
 """Where the script lies: outside the repository, in a folder of its own, under a name that pytest collects."""
@@ -44,15 +44,29 @@ async def run_script(sandbox: Sandbox, source: str, patch: Patch, limits: Limits
     folder are importable, after what is installed.
     Raises PatchRejected, SandboxLost, SandboxTimeout, DiskFull.
     """
-    runner = inside.source("runner.py").decode()
     async with sandbox.workspace(patch) as workspace:
         await workspace.write(SCRIPT_PATH, source.encode("utf-8", "replace"))
         execution = await workspace.run(
-            [sandbox.python, "-c", runner, SCRIPT_PATH, workspace.repository],
+            script_command(sandbox.python, SCRIPT_PATH, workspace.repository),
             cwd=SCRIPT_PATH.rpartition("/")[0],
             limits=limits,
         )
     return ScriptRun(verdict_of(execution), execution)
+
+
+def script_command(python: str, path: str, repository: str) -> list[str]:
+    """Runs a script as `inside/runner.py` says."""
+    return _witnessed(python, path, repository)
+
+
+def module_command(python: str, module: str, *arguments: str) -> list[str]:
+    """Runs a module as `python -m` does, with exit code 0 only if the module itself came to its end."""
+    return _witnessed(python, "-m", module, *arguments)
+
+
+def _witnessed(python: str, *arguments: str) -> list[str]:
+    witness, runner = inside.source("witness.py").decode(), inside.source("runner.py").decode()
+    return [python, "-I", "-S", "-c", witness, python, runner, *arguments]
 
 
 def verdict_of(execution: Execution) -> Verdict:
@@ -64,8 +78,3 @@ def verdict_of(execution: Execution) -> Verdict:
     if execution.ended is Ended.EXITED and execution.exit_code == 2:
         return Verdict.FAILED
     return Verdict.BROKEN
-
-
-def run_key(sandbox: Sandbox, source: str, patch: Patch, limits: Limits) -> str:
-    """Names the execution: equal keys need to be run only once."""
-    return digest_of(sandbox.digest, source, patch, repr(limits))

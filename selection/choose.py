@@ -37,8 +37,8 @@ class SelectionSettings:
 
     shortlist: int = 3
     """Classes that go to the comparison, at most."""
-    comparison_turns: int = 4
-    """Completions of one comparison pass, at most; 0 leaves the comparison out."""
+    comparison_turns: int | None = None
+    """Completions of one comparison pass, at most; 0 leaves the comparison out, None: as the model's profile says."""
     seed: int = 0
     limits: Limits = field(default_factory=Limits)
     """Of one execution of a test script."""
@@ -107,7 +107,9 @@ async def choose(
 
     comparison: Comparison | None = None
     rule = RULES[model.profile.script_style]
-    if settings.comparison_turns > 0 and not decisive(ranked, rule):
+    turns = model.profile.comparison_turns if settings.comparison_turns is None else settings.comparison_turns
+    left_open = not decisive(ranked, rule)
+    if turns > 0 and left_open:
         by_id = {c.id: c for c in classes}
         comparison = await compare(
             task,
@@ -115,7 +117,7 @@ async def choose(
             [by_id[c] for c in shortlist],
             sandbox,
             model,
-            turns=settings.comparison_turns,
+            turns=turns,
             seed=settings.seed,
             limits=settings.limits,
             parallel=settings.parallel,
@@ -125,7 +127,9 @@ async def choose(
     best = next(c for c in classes if c.id == order[0].id)
     # The member whose patch ran: another one differs in comments or formatting, but nobody has seen that one run.
     winner = next((member for member in best.members if member.patch == best.patch), best.members[0])
-    sure = confidence(_signals(best, order, found, comparison, winner, len(candidates)))
+    # Without a script no class can be told from any other, which is no agreement.
+    alike = order[0].alike if filled.matrix.scripts else order[0].size
+    sure = confidence(_signals(best, order, found, comparison, winner, alike / (len(candidates) + 1)))
     recorder.note("selection", {"winner": winner.id, "class": best.id, "confidence": sure})
     return Selection(
         winner=winner.id,
@@ -140,8 +144,10 @@ async def choose(
             vetoed,
             winner,
             len(candidates),
+            scripts=len(filled.matrix.scripts),
             left_out=len(candidates) - sum(len(c.members) for c in classes),
             moved=order != ranked,
+            uncompared=left_open and settings.comparison_turns is None and turns == 0,
         ),
         ranking=tuple(standing.id for standing in order),
         matrix=filled.matrix,
@@ -192,13 +198,13 @@ def _signals(
     found: Regressions,
     comparison: Comparison | None,
     winner: Candidate,
-    candidates: int,
+    share: float,
 ) -> Signals:
     return Signals(
         votes=order[0].votes,
         voters=order[0].voters,
         margin=margin(order),
-        share=order[0].alike / (candidates + 1),
+        share=share,
         own_script=winner.passes_own_script,
         broken=bool(found.broken.get(best.id)),
         agreed=None if comparison is None else comparison.choice == best.id,

@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from agent.trajectory import Candidate
 from selection.base import ClassId, Comparison, PatchClass, Regressions
+from selection.regression import touched_files
+from selection.steering import steering
 from selection.vote import Standing
+
+_UNCOMPARED = (
+    "The votes are close, and no comparison was held: models of this size do not agree with themselves in one "
+    "(`selection.comparison_turns` asks for it)."
+)
 
 
 def explain(
@@ -19,25 +26,36 @@ def explain(
     winner: Candidate,
     candidates: int,
     *,
+    scripts: int,
     left_out: int = 0,
     moved: bool,
+    uncompared: bool = False,
 ) -> tuple[str, ...]:
     """The reasons in order of weight. `moved`: the comparison put another class in front of the votes' leader.
 
-    `left_out`: candidates in no class, whose patch does not apply or changes nothing.
+    `uncompared`: the votes left it open, and no comparison is held with this model.
+    `scripts`: those that voted. `left_out`: candidates in no class, whose patch does not apply or changes nothing.
     """
     tied = moved and all(order[0].score >= other.score for other in order)
     said = [
         _comparison(best, comparison, moved=True, tied=tied) if comparison and moved else "",
-        _votes(order),
-        _agreement(best, order[0], candidates),
+        _votes(order) if scripts else "No test script that shows the issue was written, so there were no votes.",
+        _agreement(best, order[0], candidates, scripts),
         _tests(best, found, fallback),
         _comparison(best, comparison, moved=False) if comparison and not moved else "",
-        "" if winner.passes_own_script else "It does not pass the test script it was written with.",
+        _UNCOMPARED if uncompared else "",
+        _own_script(winner),
+        _steering(best),
         _vetoes(vetoed),
         _left_out(left_out),
     ]
     return tuple(sentence for sentence in said if sentence)
+
+
+def _own_script(winner: Candidate) -> str:
+    if winner.passes_own_script or winner.script is None:
+        return ""
+    return "It does not pass the test script it was written with."
 
 
 def _votes(order: Sequence[Standing]) -> str:
@@ -45,7 +63,7 @@ def _votes(order: Sequence[Standing]) -> str:
     if first.voters == 0:
         if len(order) == 1:
             return "It is the only class of candidates left, so no test script had to decide."
-        return "No test script told the candidates apart, so the votes decided nothing."
+        return "No test script told the candidates of other trajectories apart, so the votes decided nothing."
     if first.voters == 1:
         text = f"The one test script with a say in it {'passes' if first.votes > 0.5 else 'does not pass'} on it"
     else:
@@ -55,13 +73,13 @@ def _votes(order: Sequence[Standing]) -> str:
     return text + "."
 
 
-def _agreement(best: PatchClass, first: Standing, candidates: int) -> str:
+def _agreement(best: PatchClass, first: Standing, candidates: int, scripts: int) -> str:
     if candidates == 1:
         return "There was only one candidate to choose from."
     if first.size == candidates:
         return f"All {candidates} candidates are the same patch up to formatting and comments."
     text = f"{_count(first.size)} of {candidates} candidates made this patch"
-    if first.alike > first.size:
+    if scripts and first.alike > first.size:
         text += f", and {_count(first.alike - first.size).lower()} more cannot be told from it by any test script"
     return text + "."
 
@@ -106,6 +124,14 @@ def _vetoes(vetoed: Mapping[ClassId, str]) -> str:
         + "; ".join(f"{name}: {reason}" for name, reason in list(vetoed.items())[:3])
         + "."
     )
+
+
+def _steering(best: PatchClass) -> str:
+    files = steering(touched_files(best.patch))
+    if not files:
+        return ""
+    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+    return f"It touches {', '.join(files[:3])}{more}, which can steer a test run: look at that before you merge it."
 
 
 def _left_out(count: int) -> str:

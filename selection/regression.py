@@ -2,7 +2,8 @@
 
 The tests run twice on the unedited tree; those that passed both times are the baseline, those that did not agree with
 themselves are flaky and say nothing. Before a class is tested, every test file of the base commit that its patch
-touches is put back, so that a patch cannot pass by editing the tests (42 of 61 leaderboard systems edited some).
+touches is put back, so that a patch cannot pass by editing the tests (42 of 61 leaderboard systems edited some); so is
+every file that steers a test run, and those that the base commit does not have are taken out.
 A class that breaks a baseline test is vetoed, unless all do: then those that break the fewest stay, since a test that
 every fix breaks is more likely a test of the bug (Agentless 1.5 falls back the same way).
 """
@@ -11,26 +12,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import PurePosixPath
 
 import anyio
-from unidiff.errors import UnidiffParseError
-from unidiff.patch import PatchSet
 
 from agent.task import Task
 from agent.trajectory import Recorder
 from sandbox.base import UNEDITED, Patch, RepoPath, Sandbox, Tree
 from sandbox.errors import PatchRejected, SandboxLost, SandboxTimeout, WorkspaceError
+from sandbox.patch import check_patch
 from selection.base import ClassId, PatchClass, Regressions
 from selection.execute import retried, side_by_side
 from selection.repository_tests import TestCommand, TestRun, find_command, is_test_file, narrowed, run_tests
+from selection.steering import steering, steers
 
 NO_END = "the tests did not end"
 """Stands among the broken tests for a run that never ended where the unedited tree's did."""
 
-_STEERING = frozenset({"conftest.py", "pytest.ini", ".pytest.ini", "sitecustomize.py", "usercustomize.py"})
-"""Files that steer a test run without being a test: a lone conftest.py has been graded as a solved issue."""
+CONTRADICTED = "the tests' exit code contradicts their report"
+"""Stands among the broken tests for a run whose report says what its exit code denies, or the other way round."""
 
 
 async def regressions(
@@ -78,13 +80,11 @@ async def _measured(
         fewer = narrowed(command, files)
         if fewer is None:
             return Regressions(command.shown, (), (), {}, f"The tests take longer than {share:.0f} s: not used.")
-        notes.append(
-            f"The whole suite takes longer than {share:.0f} s: only {len(files)} files that look relevant ran."
-        )
+        notes.append(f"The whole suite takes longer than {share:.0f} s: only {_files(len(files))} relevant ran.")
         command, first = fewer, await _run(fewer, sandbox, UNEDITED, {}, share)
     recorder.stage("regression", 1, 2 + len(classes))
     if first.passed is None:
-        return Regressions(command.shown, (), (), {}, " ".join([*notes, "They too did not end in time: not used."]))
+        return Regressions(command.shown, (), (), {}, " ".join([*notes, "That too did not end in time: not used."]))
     second = await _run(command, sandbox, UNEDITED, {}, share)
     recorder.stage("regression", 2, 2 + len(classes))
     again: Mapping[str, bool] = second.passed or {}
@@ -98,38 +98,43 @@ async def _measured(
     limiter = anyio.CapacityLimiter(max(1, parallel))
 
     async def measure(patch_class: PatchClass) -> None:
-        originals = {
-            path: tree[path]
-            for path in touched[patch_class.id]
-            if path in tree and (is_test_file(path) or PurePosixPath(path).name in _STEERING)
-        }
+        protected = {path: tree.get(path) for path in touched[patch_class.id] if is_protected(path, tree)}
         async with limiter:
             try:
                 # Three times the baseline, and a start-up's worth: a slow neighbour is no regression.
-                run = await _run(command, sandbox, patch_class.patch, originals, 3 * first.seconds + 10)
+                run = await _run(command, sandbox, patch_class.patch, protected, 3 * first.seconds + 10)
             except PatchRejected:
                 return  # the matrix has said so already
         outcome = run.passed
-        broken[patch_class.id] = (
-            (NO_END,) if outcome is None else tuple(name for name in passing if not outcome.get(name, False))
-        )
+        if outcome is None:
+            broken[patch_class.id] = (NO_END,)
+        elif first.agrees and not run.agrees:
+            broken[patch_class.id] = (CONTRADICTED,)
+        else:
+            broken[patch_class.id] = tuple(name for name in passing if not outcome.get(name, False))
         recorder.stage("regression", 2 + len(broken), 2 + len(classes))
 
     await side_by_side(partial(measure, patch_class) for patch_class in classes)
     for patch_class in classes:
-        steering = sorted(p for p in touched[patch_class.id] if PurePosixPath(p).name in _STEERING and p not in tree)
-        if steering:
-            notes.append(f"Class {patch_class.id} adds {', '.join(steering)}, which can steer a test run.")
+        if files := steering(touched[patch_class.id]):
+            notes.append(f"Class {patch_class.id} touches {', '.join(files)}, which can steer a test run: set aside.")
     ordered = {c.id: broken[c.id] for c in classes if c.id in broken}
     return Regressions(command.shown, passing, flaky, ordered, " ".join(notes))
 
 
 async def _run(
-    command: TestCommand, sandbox: Sandbox, patch: Patch, restore: Mapping[RepoPath, bytes], seconds: float
+    command: TestCommand, sandbox: Sandbox, patch: Patch, restore: Mapping[RepoPath, bytes | None], seconds: float
 ) -> TestRun:
+    """`restore`: what these files hold in the base commit; None: it has no such file."""
+    added = sorted(path for path, content in restore.items() if content is None)
+
     async def once() -> TestRun:
         async with sandbox.workspace(patch) as workspace:
+            if added:
+                await workspace.run(["rm", "-rf", "--", *added])
             for path, content in restore.items():
+                if content is None:
+                    continue
                 try:
                     await workspace.write(path, content)
                 except WorkspaceError:
@@ -138,6 +143,10 @@ async def _run(
             return await run_tests(command, workspace, seconds)
 
     return await retried(once)
+
+
+def _files(count: int) -> str:
+    return "a file that looks" if count == 1 else f"{count} files that look"
 
 
 def vetoes(found: Regressions, classes: Sequence[ClassId]) -> tuple[dict[ClassId, str], str]:
@@ -154,6 +163,8 @@ def vetoes(found: Regressions, classes: Sequence[ClassId]) -> tuple[dict[ClassId
 def _reason(broken: tuple[str, ...]) -> str:
     if broken == (NO_END,):
         return "the repository's tests do not end with it"
+    if broken == (CONTRADICTED,):
+        return "the exit code of the repository's tests contradicts their report with it"
     more = f" and {len(broken) - 2} more" if len(broken) > 2 else ""
     return f"it breaks {len(broken)} of the tests that passed before: {', '.join(broken[:2])}{more}"
 
@@ -161,10 +172,18 @@ def _reason(broken: tuple[str, ...]) -> str:
 def touched_files(patch: Patch) -> tuple[RepoPath, ...]:
     """The paths that a patch changes, adds or removes; () where it cannot be read."""
     try:
-        files = PatchSet(patch)
-    except UnidiffParseError:
+        return check_patch(patch)
+    except PatchRejected:
         return ()
-    return tuple(RepoPath(file.path) for file in files)
+
+
+def is_protected(path: RepoPath, tree: Tree) -> bool:
+    """Whether a class is tested with what the base commit has at this path, be it nothing.
+
+    A new file in a tests folder may be a module that the fix needs; only one that is collected by its name goes.
+    """
+    name = PurePosixPath(path).name
+    return steers(path) or (is_test_file(path) if path in tree else fnmatchcase(name, "test_*.py"))
 
 
 def relevant_tests(tree: Tree, touched: Sequence[RepoPath]) -> tuple[RepoPath, ...]:

@@ -11,6 +11,7 @@ from xml.parsers import expat
 from agent.task import Task
 from sandbox.base import Execution, Limits, RepoPath, Sandbox, Tree, Workspace
 from sandbox.errors import WorkspaceError
+from sandbox.script import module_command
 
 WHOLE_RUN = "the whole run"
 """Stands for all tests where the command's exit code is all that can be read."""
@@ -47,6 +48,8 @@ class TestRun:
 
     passed: Mapping[str, bool] | None
     seconds: float
+    agrees: bool = True
+    """Whether the exit code was 0 exactly when every test passed."""
 
 
 def is_test_file(path: str) -> bool:
@@ -69,12 +72,13 @@ async def find_command(task: Task, tree: Tree, sandbox: Sandbox, workspace: Work
         return "The repository has no tests that could be found."
     asked = await workspace.run([sandbox.python, "-m", "pytest", "--version"], limits=Limits(seconds=30.0))
     if asked.exit_code == 0:
-        argv = (sandbox.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *_CONTINUE, f"--junitxml={_XML}")
-        return TestCommand(argv, "python -m pytest -q", "pytest")
+        options = ("-q", "-p", "no:cacheprovider", *_CONTINUE, f"--junitxml={_XML}")
+        return TestCommand(tuple(module_command(sandbox.python, "pytest", *options)), "python -m pytest -q", "pytest")
     if any(b"unittest" in tree[path] for path in tests):
         start = next((d for d in ("tests", "test") if f"{d}/__init__.py" in tree), None)
-        argv = (sandbox.python, "-m", "unittest", "discover", "-v", *(("-s", start, "-t", ".") if start else ()))
-        return TestCommand(argv, " ".join(("python", *argv[1:])), "unittest")
+        options = ("discover", "-v", *(("-s", start, "-t", ".") if start else ()))
+        argv = module_command(sandbox.python, "unittest", *options)
+        return TestCommand(tuple(argv), " ".join(("python -m unittest", *options)), "unittest")
     return "The repository's tests need pytest, which its environment does not have."
 
 
@@ -97,7 +101,8 @@ async def run_tests(command: TestCommand, workspace: Workspace, seconds: float) 
     execution = await workspace.run(command.argv, env=env, limits=limits)
     if execution.exit_code is None:
         return TestRun(None, execution.seconds)
-    return TestRun(await _outcomes(command, workspace, execution), execution.seconds)
+    passed = await _outcomes(command, workspace, execution)
+    return TestRun(passed, execution.seconds, (execution.exit_code == 0) == all(passed.values()))
 
 
 async def _outcomes(command: TestCommand, workspace: Workspace, execution: Execution) -> Mapping[str, bool]:

@@ -4,7 +4,12 @@ import inspect
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 from sniffio import current_async_library_cvar
+
+# No test judges by a time, and Hypothesis' own would: a busy machine is no defect.
+settings.register_profile("without a clock", deadline=None)
+settings.load_profile("without a clock")
 
 
 @pytest.fixture(scope="session")

@@ -93,7 +93,7 @@ def read_summary(text: str) -> str | None:
 async def survey(
     files: Sequence[Source], model: Model, *, cache: Path, tokens: int, seed: int, recorder: Recorder
 ) -> Mapping[RepoPath, str]:
-    """Summaries of as many files, in their order, as the budget (prompt tokens) allows; cached ones are free.
+    """Summaries of as many files, in their order, as the budget (prompt tokens) allows; cached ones cost nothing.
 
     A file that is longer than the window is described by its outline and recorded, as is a file whose description
     failed twice: it then simply has no summary here. Raises ModelUnavailable and ModelDenied.
@@ -104,20 +104,23 @@ async def survey(
     count = counter(model.profile.chars_per_token)
     window = model.profile.context_tokens - _ANSWER_TOKENS - 600
     found: dict[RepoPath, str] = {file.path: known[keys[file.path]] for file in files if keys[file.path] in known}
+    described: list[RepoPath] = []
     asked: list[tuple[Source, str]] = []
     spent = 0
     for file in files:
-        if file.path in found:
-            continue
         shown = file.text
         if count(shown) > min(window, tokens):
             room = int(min(window, tokens) * model.profile.chars_per_token * 0.9)
             shown = (outline(file.path, file.text) + "\n\n" + file.text)[:room]
-            recorder.note("survey_shortened", {"path": file.path, "tokens": count(file.text)})
+            if file.path not in found:
+                recorder.note("survey_shortened", {"path": file.path, "tokens": count(file.text)})
         if spent + count(shown) > tokens:
             break  # in the order of relevance: what follows is described by its outline
+        # What is known costs nothing, but counts: which files are described must not depend on what else has run.
         spent += count(shown)
-        asked.append((file, shown))
+        described.append(file.path)
+        if file.path not in found:
+            asked.append((file, shown))
     done = len(found)
     recorder.stage("survey", done, done + len(asked))
 
@@ -132,7 +135,7 @@ async def survey(
         recorder.stage("survey", done, len(known) + len(asked))
 
     await each(asked, one, at_once=model.profile.parallel)
-    return {file.path: found[file.path] for file in files if file.path in found}
+    return {path: found[path] for path in described if path in found}
 
 
 async def _described(file: Source, shown: str, model: Model, seed: int, recorder: Recorder) -> str | None:

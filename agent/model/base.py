@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Literal, Protocol
 
 from sandbox.base import digest_of
@@ -50,11 +51,16 @@ class Request:
     """Which trajectory asks, such as `trajectory-3`; part of the key, so that equal prompts of two of them differ."""
     turn: int = 0
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Digest over everything above, the name of this request in the journal."""
         texts = [part for message in self.messages for part in (message.role, message.content)]
         return digest_of(self.stage, self.trajectory, str(self.turn), repr(self.sampling), *texts)
+
+    @cached_property
+    def prefix(self) -> str:
+        """Digest of the first message, which all requests of a task begin with: what a server's cache is good for."""
+        return digest_of(self.messages[0].content)
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,8 @@ class Profile:
     """Turns of a test-writing trajectory, where the settings do not say."""
     edit_turns: int = 4
     """Turns of an editing trajectory, likewise: scores peaked at four (arXiv 2501.14723, figure 5)."""
+    comparison_turns: int = 4
+    """Turns of a comparison pass, likewise; 0 leaves the comparison out."""
     parallel: int = 16
     """Requests in flight at once."""
     chars_per_token: float = 3.2
@@ -137,5 +145,16 @@ class Model(Protocol):
         """`n` independent answers to one prompt, whose prefix the server computes once.
 
         Raises the leaves of ModelError. The prompt's usage is on the first completion only.
+        """
+        ...
+
+
+class ModelServer(Model, Protocol):
+    """A model that several runs share. `agent.model.open` gives one."""
+
+    async def check(self) -> None:
+        """Say whether it answers at all now; tells the failure of one request from one that all share.
+
+        Raises ModelUnavailable, ModelTimeout, ModelDenied.
         """
         ...

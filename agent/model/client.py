@@ -48,7 +48,7 @@ class OpenAIModel:
     """A model on an OpenAI-compatible server. Close it with `aclose`; `open_model` does.
 
     `revive` is called when the connection fails: for a server of our own it restarts the server, or raises
-    ModelUnavailable when that is hopeless.
+    ModelUnavailable when that is hopeless. `tries`: attempts at most, where another server can answer instead.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class OpenAIModel:
         patience: Patience | None = None,
         local: bool = False,
         revive: Callable[[], Awaitable[None]] | None = None,
+        tries: int | None = None,
     ) -> None:
         self._model = model
         self.profile = profile
@@ -71,6 +72,7 @@ class OpenAIModel:
         self._accounts = Accounts(self._count)
         self._slots = Slots(profile.parallel)
         self._revive = revive
+        self._tries = tries
         self._tokenizes = True
         self._root = base_url.rstrip("/").removesuffix("/v1")
         self._client = openai.AsyncOpenAI(
@@ -133,7 +135,7 @@ class OpenAIModel:
     async def _ask(self, request: Request, n: int, offset: int) -> tuple[Completion, ...]:
         prompt = estimate_prompt(request.messages, self.profile)
         read = self._patience.read(prompt, request.sampling.max_tokens, n)
-        async with self._slots.held(min(n, self.profile.parallel)):
+        async with self._slots.held(min(n, self.profile.parallel), request.prefix):
             started = time.monotonic()
             reply = await self._persist(request, n, offset, read)
             seconds = time.monotonic() - started
@@ -148,7 +150,7 @@ class OpenAIModel:
         until = time.monotonic() + total
 
         def worth(error: Exception) -> bool | float:
-            if not isinstance(error, TryAgain) or len(last) >= error.limit:
+            if not isinstance(error, TryAgain) or len(last) >= min(error.limit, self._tries or error.limit):
                 return False
             if error.wait is not None and time.monotonic() + error.wait >= until:
                 return False
@@ -187,11 +189,15 @@ class OpenAIModel:
         raise ModelReplyInvalid(f"{self._where} gave no reply")  # stamina always returns or raises
 
     async def _once(self, request: Request, n: int, offset: int, read: float) -> Reply:
+        # A gateway that honours it answers a request that was sent before a crash once more, and charges it once.
+        same = {"Idempotency-Key": f"{request.key}-{offset}-{n}"}
         while True:
             body = self._dialect.body(self._model, request, n, offset, self.profile.extra_body)
             try:
                 create: Any = self._client.chat.completions.with_raw_response.create
-                raw: Any = await create(**body, timeout=openai.Timeout(read, connect=self._patience.connect))
+                raw: Any = await create(
+                    **body, extra_headers=same, timeout=openai.Timeout(read, connect=self._patience.connect)
+                )
                 reply = read_reply(raw.http_response.content)
             except ModelReplyInvalid as invalid:
                 raise TryAgain(invalid, limit=2) from None
@@ -212,6 +218,10 @@ class OpenAIModel:
         if self._model in names or not names:
             return ModelUnavailable(f"{failure}. Check that the base URL ends where /chat/completions is served")
         return ModelUnavailable(f"{self._where} has no model {self._model!r}; it has: {', '.join(sorted(names)[:20])}")
+
+    async def check(self) -> None:
+        """See `agent.model.base.ModelServer`."""
+        await self.listed()
 
     async def listed(self) -> dict[str, dict[str, Any]]:
         """The models that the server lists, by name, with whatever it says of them ({} where it lists none).

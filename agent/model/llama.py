@@ -14,7 +14,6 @@ import re
 import secrets
 import shutil
 import tarfile
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from agent.model.command import CommandFailed, pip_command, run_command
 from agent.model.files import discard, locked, make_folder, need_disk
 from agent.model.process import Launch, Say, served
 from sandbox.base import digest_of
+from sandbox.scratch import scratch_folder
 
 SDIST = "llama-cpp-python==0.3.36"
 SDIST_SHA256 = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
@@ -142,8 +142,7 @@ async def _build(cache: Path, folder: Path, amx: bool, say: Say) -> None:
     need_disk(make_folder(folder), 1 << 30, "building llama-server")
     log = folder / "build.log"
     say(f"building the model server for this processor, once, about five minutes (log: {log})")
-    with tempfile.TemporaryDirectory(dir=cache / "llama", prefix="build-") as scratch:
-        work = Path(scratch)
+    with scratch_folder(cache / "llama") as work:
         await _source(work, log)
         cmake, env = await _cmake(cache, log)
         (work / "amx.h").write_text(_AMX_HEADER)

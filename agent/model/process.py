@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import PIPE, STDOUT
@@ -19,6 +20,8 @@ import anyio.abc
 import httpx
 
 from agent.errors import ModelUnavailable
+from agent.parallel import each
+from sandbox import scratch
 
 Say = Callable[[str], None]
 """Takes one line of progress for the user."""
@@ -26,6 +29,7 @@ Say = Callable[[str], None]
 _GUARD = Path(__file__).with_name("guard.py")
 _TAIL = 2_000  # characters of a log in an error
 _GRACE = 10.0  # seconds from SIGTERM to SIGKILL
+_MARGIN = 5.0  # seconds after which the guard is not relied on
 
 _MENDS = (
     (
@@ -55,6 +59,8 @@ class Launch:
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     """Added to our environment, from which keys of other services are taken out."""
     start_seconds: float = 120.0
+    port: int | None = None
+    """Where it listens; a free port unless somebody must know it beforehand."""
 
 
 class Server:
@@ -65,7 +71,7 @@ class Server:
         self._log = log
         self._say = say
         self._process: anyio.abc.Process | None = None
-        self._port = free_port()
+        self._port = launch.port or free_port()
         self._lock = anyio.Lock()
         self._restarts = 0
 
@@ -79,7 +85,7 @@ class Server:
         try:
             await self._wait_healthy()
         except ModelUnavailable as error:
-            if "port was taken" not in str(error):
+            if "port was taken" not in str(error) or self._launch.port is not None:
                 raise
             self._port = free_port()
             await self._spawn()
@@ -98,6 +104,13 @@ class Server:
             await self._spawn()
             await self._wait_healthy()
 
+    async def watch(self) -> None:
+        """Start it again when it dies, once, without waiting for a request to meet that. Raises ModelUnavailable."""
+        while (process := self._process) is not None:
+            await process.wait()
+            if process is self._process:
+                await self.revive()
+
     async def stop(self) -> None:
         """End it with all its processes. Safe to call twice, also while being cancelled."""
         process, self._process = self._process, None
@@ -106,8 +119,11 @@ class Server:
         with anyio.CancelScope(shield=True):
             if process.stdin is not None:
                 await process.stdin.aclose()  # the guard's signal to end the group
-            with anyio.move_on_after(_GRACE + 5.0):
+            with anyio.move_on_after(_GRACE + _MARGIN) as patience:
                 await process.wait()
+            if patience.cancelled_caught:  # the guard cannot do it, being stopped itself, say
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
             await process.aclose()
 
     async def _spawn(self) -> None:
@@ -181,21 +197,30 @@ def free_port() -> int:
 @asynccontextmanager
 async def served(launch: Launch, log_dir: Path | None, say: Say) -> AsyncGenerator[Server]:
     """The server for the block. Its log goes to `log_dir`, or to a temporary file that is kept only when it fails."""
-    log = _log_file(launch.name, log_dir)
-    server = Server(launch, log, say)
-    try:
-        await server.start()
+    async with all_served([launch], log_dir, say) as (server,):
         yield server
+
+
+@asynccontextmanager
+async def all_served(launches: Sequence[Launch], log_dir: Path | None, say: Say) -> AsyncGenerator[tuple[Server, ...]]:
+    """As `served`, for servers that start side by side: loading weights takes minutes."""
+    logs = [_log_file(launch.name, log_dir) for launch in launches]
+    servers = [Server(launch, log, say) for launch, log in zip(launches, logs, strict=True)]
+    try:
+        await each(servers, Server.start, at_once=len(servers))
+        yield tuple(servers)
     finally:
-        await server.stop()
+        for server in servers:
+            await server.stop()
     if log_dir is None:
-        log.unlink(missing_ok=True)
+        for log in logs:
+            log.unlink(missing_ok=True)
 
 
 def _log_file(name: str, log_dir: Path | None) -> Path:
     if log_dir is not None:
         log_dir.mkdir(parents=True, exist_ok=True)
         return log_dir / f"{name}.log"
-    handle, path = tempfile.mkstemp(prefix=f"bestpatch-{name}-", suffix=".log")
+    handle, path = tempfile.mkstemp(prefix=f"{scratch.prefix()}{name}-", suffix=".log")
     os.close(handle)
     return Path(path)

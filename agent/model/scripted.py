@@ -131,6 +131,9 @@ class ScriptedModel:
             texts.append(answer if isinstance(answer, str) else answer(request))
         return tuple(self._completion(request, text, index) for index, text in enumerate(texts))
 
+    async def check(self) -> None:
+        """It always answers."""
+
     def _completion(self, request: Request, text: str, index: int) -> Completion:
         for stop in request.sampling.stop:
             text = text.partition(stop)[0]

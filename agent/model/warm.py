@@ -14,8 +14,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 
 from agent.errors import ModelError
-from agent.model.base import Completion, Message, Model, Profile, Request, Sampling, Usage
-from sandbox.base import digest_of
+from agent.model.base import Completion, Message, ModelServer, Profile, Request, Sampling, Usage
 
 LEAST_CHARS = 2_000
 """A shorter system message is not worth a request of its own."""
@@ -30,7 +29,7 @@ class _Prefix:
 class WarmedModel:
     """A model behind whose first request of every long system message stands one that only reads the message."""
 
-    def __init__(self, model: Model, copies: int) -> None:
+    def __init__(self, model: ModelServer, copies: int) -> None:
         """`copies`: answers of the reading request; the number of slots where a server keeps prompts by slot."""
         self._model = model
         self._copies = copies
@@ -46,11 +45,15 @@ class WarmedModel:
         first, *others = await self._model.complete(request, n)
         return (replace(first, usage=first.usage + cost) if cost else first, *others)
 
+    async def check(self) -> None:
+        """See `agent.model.base.ModelServer`."""
+        await self._model.check()
+
     async def _warm(self, request: Request) -> Usage | None:
         system = request.messages[0]
         if system.role != "system" or len(system.content) < LEAST_CHARS:
             return None
-        prefix = self._prefixes.setdefault(digest_of(system.content), _Prefix())
+        prefix = self._prefixes.setdefault(request.prefix, _Prefix())
         async with prefix.lock:
             if prefix.warm:
                 return None

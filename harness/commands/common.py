@@ -81,6 +81,8 @@ def _configure_logs(debug: bool) -> None:
 
     import structlog
 
+    # First, for libraries that would do it when they are imported, and make a line of every HTTP request.
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(name)s: %(message)s")
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -88,19 +90,22 @@ def _configure_logs(debug: bool) -> None:
             structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if debug else logging.WARNING),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),  # what stderr is when a line is written
     )
 
 
-def run_until_signal(action: Callable[[], Awaitable[T]]) -> T | None:
+def run_until_signal(
+    action: Callable[[], Awaitable[T]], *, ending: str = "stopping: writing down what there is (once more: at once)"
+) -> T | None:
     """Run to the end, or to the first SIGINT, SIGTERM or SIGHUP: then the action is cancelled and cleans up; None.
+    `ending` is said then.
 
     A second signal ends the process at once; what it leaves behind is removed by the next run.
     """
-    return anyio.run(_until_signal, action)
+    return anyio.run(_until_signal, action, ending)
 
 
-async def _until_signal(action: Callable[[], Awaitable[T]]) -> T | None:
+async def _until_signal(action: Callable[[], Awaitable[T]], ending: str) -> T | None:
     from harness.run import unwrapped
 
     value: T | None = None
@@ -112,7 +117,7 @@ async def _until_signal(action: Callable[[], Awaitable[T]]) -> T | None:
             async for _ in signals:
                 if scope.cancel_called:
                     os._exit(INTERRUPTED)
-                say("stopping: writing down what there is (once more: at once)")
+                say(ending)
                 scope.cancel()
 
     watching = anyio.Event()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,11 +17,11 @@ import anyio
 import httpx
 
 from agent.errors import ModelError
-from agent.model.open import embedded_status, ensure_embedded
+from agent.model.embedded import embedded_status, ensure_embedded
 from agent.model.spec import Embedded, OpenAI, parse_spec
 from harness.commands.common import give, say
 from harness.commands.exit import FAILED, Exit
-from harness.config import Settings
+from harness.config import Settings, backend_settings
 from harness.outcome import redacted
 from sandbox.errors import SandboxError
 
@@ -67,11 +67,14 @@ def doctor_command(settings: Settings, *, mend: bool, as_json: bool) -> None:
 
 def _mend(settings: Settings) -> None:
     """Set up the engine, the base image and the embedded model; what fails is told and then found missing below."""
-    from sandbox.engine import ensure_engine
+    from sandbox.engine import ensure_bubblewrap, ensure_engine
 
     try:
-        ensure_engine(say)
-        _with_builder(settings, say, lambda builder: _ensure_base(builder))
+        if settings.sandbox.backend == "bubblewrap":
+            ensure_bubblewrap(say)
+        else:
+            ensure_engine(say)
+            _with_builder(settings, say, lambda builder: _ensure_base(builder))
     except SandboxError as error:
         say(str(error))
     size = _embedded_size(settings)
@@ -90,6 +93,30 @@ def _git(_: Settings) -> list[Check]:
 
 
 def _engine(settings: Settings) -> list[Check]:
+    """What sandboxes would be made with."""
+    backend = settings.sandbox.backend
+    checks = [] if backend == "bubblewrap" else _docker(settings)
+    if backend == "docker" or (checks and checks[0].state == "ok"):
+        return checks
+    from sandbox.cgroup import make_cgroup
+    from sandbox.walls import why_not
+
+    why = why_not()
+    if why is not None:
+        lack = Check("bubblewrap", "missing", why, "bestpatch doctor --mend, as root; or as said")
+        return [*checks, lack] if backend == "bubblewrap" else [*checks, replace(lack, state="note")]
+    found = [Check("engine", "ok", "bubblewrap" if backend == "bubblewrap" else "bubblewrap; no Docker engine answers")]
+    cgroup = make_cgroup()
+    if cgroup is None:
+        lack = "none can be made: memory is limited for each process, CPUs are not"
+        found.append(Check("control groups", "note", lack, "run bestpatch in a delegated group, or as root"))
+    else:
+        cgroup.remove()
+        found.append(Check("control groups", "ok", "version 2" if cgroup.unified else "version 1"))
+    return found
+
+
+def _docker(settings: Settings) -> list[Check]:
     def look(builder: Any) -> list[Check]:
         info = builder.client.info()
         found = [Check("engine", "ok", f"Docker {info.get('ServerVersion', '?')}, {info.get('NCPU', '?')} CPUs")]
@@ -116,7 +143,7 @@ def _disk(settings: Settings) -> list[Check]:
         free = shutil.disk_usage(there).free
         detail = f"{free / 1e9:.1f} GB free at {place}"
         if free < settings.sandbox.free_disk_bytes:
-            checks.append(Check(name, "missing", detail, "free some disk: docker system prune"))
+            checks.append(Check(name, "missing", detail, "free some disk: bestpatch prune, docker system prune"))
         elif free < ROOM:
             checks.append(Check(name, "note", f"{detail}; a first set-up takes {ROOM / 1e9:.0f} GB"))
         else:
@@ -171,10 +198,12 @@ def _endpoint(spec: str) -> Check:
     parsed = parse_spec(spec)
     if not isinstance(parsed, OpenAI):
         return Check("model", "ok", redacted(spec))
-    refused = _refused(f"{parsed.base_url.rstrip('/')}/models")
-    if refused is None:
+    refused = [why for url in parsed.base_urls if (why := _refused(f"{url.rstrip('/')}/models")) is not None]
+    if not refused:
         return Check("model", "ok", f"{redacted(spec)} answers")
-    return Check("model", "missing", f"{redacted(spec)}: {refused}", "start the server, or check the address")
+    some = len(refused) < len(parsed.base_urls)
+    why = "; ".join(refused)
+    return Check("model", "note" if some else "missing", f"{redacted(spec)}: {why}", "start it, or check the address")
 
 
 def _embedded_size(settings: Settings) -> str | None:
@@ -204,13 +233,14 @@ def _output(command: list[str], seconds: float = 10.0) -> str | None:
 def _with_builder(settings: Settings, tell: Say, action: Callable[[Any], Any]) -> Any:
     from sandbox.builder import Builder
     from sandbox.client import connect
-    from sandbox.settings import DockerSettings
 
-    docker = DockerSettings(**settings.sandbox.model_dump())
+    docker = backend_settings(settings)[0]
     client = connect(docker.url, docker.engine_seconds)
+    builder = Builder(client, docker, tell, threading.Event())
     try:
-        return action(Builder(client, docker, tell, threading.Event()))
+        return action(builder)
     finally:
+        builder.used.close()
         client.close()
 
 

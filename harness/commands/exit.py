@@ -1,6 +1,7 @@
 """How a command ends; apart from the rest so that `--help` loads nothing else."""
 
 WRONG_USE = 2
+NOT_AS_EXPECTED = 3
 FAILED = 4
 INTERRUPTED = 130
 

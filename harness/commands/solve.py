@@ -14,11 +14,12 @@ from agent.task import Task
 from harness.commands.common import EXIT, give, run_until_signal, say
 from harness.commands.exit import Exit
 from harness.config import Settings
+from harness.deliver import commit_message
 from harness.environments import find_environment
 from harness.errors import IssueError
 from harness.load import load
 from harness.outcome import identity
-from harness.progress_state import duration, title
+from harness.progress_state import duration
 from harness.repository import Repository
 from harness.result import Result, Status
 from harness.tasks import ISSUE_CAP, checked_issue, local_task
@@ -74,11 +75,14 @@ def solve_command(asked: Asked, flags: dict[str, object]) -> None:
 
 
 def read_issue(given: str) -> str:
-    """The issue's text: of a file that exists, of standard input for `-`, else what was given. Raises IssueError."""
+    """The issue's text: of a file that exists, an issue's address, standard input for `-`, else what was given.
+
+    Raises IssueError, RemoteError.
+    """
     if given == "-":
         return sys.stdin.buffer.read(ISSUE_CAP + 1).decode("utf-8", "replace")
     if re.match(r"https?://\S+$", given.strip()):
-        raise IssueError("issues are not read from the web yet; save its text in a file, and name that with --issue")
+        return read_remote(given)
     if not given.strip():
         return given
     try:
@@ -96,6 +100,14 @@ def read_issue(given: str) -> str:
     if not re.search(r"\s", given.strip()) and re.search(r"[/\\]|\.\w{1,5}$", given.strip()):
         raise IssueError(f"{given}: no such file; name the issue's file, give its text, or - for standard input")
     return given
+
+
+def read_remote(url: str) -> str:
+    from harness.github import GitHub, IssueAddress
+
+    address = IssueAddress.parse(url)
+    with GitHub() as github:
+        return github.issue(address)
 
 
 def default_out(task: Task, settings: Settings) -> Path:
@@ -125,10 +137,9 @@ def _run(task: Task, settings: Settings, out: Path, asked: Asked) -> Result:
 def _apply(asked: Asked, result: Result) -> str | None:
     if result.status is not Status.SELECTED or asked.apply is None:
         return None
-    confidence = f"{result.confidence:.2f}" if result.confidence is not None else "unknown"
-    message = f"{title(result.task.issue)[:72]}\n\nChosen by bestpatch with a confidence of {confidence}.\n"
     with Repository.open(asked.repository) as repo:
-        repo.apply_branch(Patch(result.patch), asked.apply, base=result.task.base_commit, message=message)
+        base, message = result.task.base_commit, commit_message(result)
+        repo.apply_branch(Patch(result.patch), asked.apply, base=base, message=message)
     return asked.apply
 
 
@@ -136,6 +147,7 @@ def summary(result: Result, out: Path, branch: str | None) -> str:
     """What came out, in plain lines, and what to do with it."""
     lines = [_headline(result)]
     lines += [f"  - {_clean(reason)}" for reason in result.reasons]
+    lines += [f"warning: {_clean(warning)}" for warning in result.warnings]
     if result.error is not None:
         lines.append(_clean(result.error.message))
         if result.error.log and result.error.kind == "EnvironmentUnavailable":

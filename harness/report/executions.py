@@ -65,7 +65,8 @@ def passes(result: Result, names: dict[str, str]) -> tuple[PassView, ...]:
 def _round(done: ComparisonRoundRecord, names: dict[str, str]) -> RoundView:
     outcomes = tuple(outcome(column(item, names), run, _ending(run)) for item, run in done.runs.items())
     different = len({(run.ended, run.exit_code, run.output.strip()) for run in done.runs.values()})
-    summary = f"{plural(different, 'different outcome')} on {plural(len(outcomes), 'tree')}"
+    said = "the same outcome" if different == 1 else plural(different, "different outcome")
+    summary = f"{said} on {plural(len(outcomes), 'tree')}"
     return RoundView(clean(done.source), outcomes, summary)
 
 
@@ -77,6 +78,8 @@ def comparison(result: Result, names: dict[str, str]) -> str:
     """What the passes came to, in one sentence."""
     if result.comparison is None:
         return ""
+    if not any(one.choice for one in result.comparison.passes):
+        return "Neither pass found anything to choose by, so the votes decided and the confidence was lowered."
     if result.comparison.choice is None:
         return "The passes did not agree, so the votes decided and the confidence was lowered."
     chosen = names.get(result.comparison.choice, result.comparison.choice)

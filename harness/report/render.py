@@ -29,10 +29,10 @@ def render(result: Result, turns: Sequence[TurnRecord]) -> str:
 
     `turns` in any order; they are grouped by trajectory. Equal arguments give equal text.
     """
-    css, script = _asset("report.css"), _asset("report.js")
+    css, script = asset("report.css"), asset("report.js")
     view = make_view(result, turns)
     return (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             view=view,
@@ -42,13 +42,13 @@ def render(result: Result, turns: Sequence[TurnRecord]) -> str:
             bar_room=BAR,
             css=Markup(css),  # noqa: S704 - our own file, not a stranger's text
             script=Markup(script),  # noqa: S704
-            policy=_policy(css, script),
+            policy=policy(css, script),
         )
     )
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("harness.report"),
         autoescape=True,
@@ -67,11 +67,11 @@ def _shown(value: object) -> object:
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
     return files("harness.report").joinpath("templates", name).read_text("utf-8").strip()
 
 
-def _policy(css: str, script: str) -> str:
+def policy(css: str, script: str) -> str:
     return (
         f"default-src 'none'; style-src {_digest(css)}; script-src {_digest(script)}; "
         "img-src data:; base-uri 'none'; form-action 'none'"

@@ -136,6 +136,7 @@ def manifest_rows(result: Result) -> tuple[tuple[str, str], ...]:
         ("model", manifest.model),
         ("model profile", manifest.profile),
         ("image digest", manifest.image_digest),
+        ("base image", manifest.base_image),
         ("prompts digest", manifest.prompts_digest),
         ("Python", manifest.python),
         ("platform", manifest.platform),

@@ -80,6 +80,7 @@ class View:
     story: Story
     issue: tuple[Block, ...]
     reasons: tuple[str, ...]
+    warnings: tuple[str, ...]
     regression: str
     """What the repository's own tests said, in one sentence."""
     patch: str
@@ -114,6 +115,7 @@ def make_view(result: Result, turns: Sequence[TurnRecord]) -> View:
         story=tell(result),
         issue=_issue(result.task.issue),
         reasons=tuple(clean(reason, 2_000) for reason in result.reasons),
+        warnings=tuple(clean(warning, 2_000) for warning in result.warnings),
         regression=_regression(result),
         patch=result.patch if len(result.patch) <= PATCH_SHOWN else "",
         facts=_facts(result, len(classes)),
@@ -212,7 +214,9 @@ def _regression(result: Result) -> str:
     if found is None:
         return ""
     said = f"The repository's own tests were run with {clean(found.command, 300)!r}: " if found.command else ""
-    if found.command:
+    if found.command and not found.passing:
+        said += "nothing came of it."
+    elif found.command:
         said += f"{plural(found.passing, 'test')} passed before"
         said += f", {len(found.flaky)} left out as flaky." if found.flaky else "."
     return f"{said} {clean(found.note, 500)}".strip()

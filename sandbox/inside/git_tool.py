@@ -2,6 +2,7 @@
 
     git_tool.py make  REPOSITORY REQUEST   patch of {"path": base64 or null} against the base commit, proven to apply
     git_tool.py apply REPOSITORY PATCH     strictly apply a patch to the tree
+    git_tool.py files REPOSITORY PATCH     the files it changes: JSON of [path, mode, base64 or null for deleted]
     git_tool.py diff  REPOSITORY MAX       patch from the base commit to the present tree
     git_tool.py tree  MAX                  the base commit's regular files: a line of JSON, then their contents
 
@@ -90,14 +91,8 @@ class Git:
         index = more.pop("index", None)
         env = dict(self.env, GIT_INDEX_FILE=index) if index else self.env
         run: Any = subprocess.run
-        done = run(
-            ["git"] + list(args),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=self.tree or self.folder,
-            env=env,
-            **more,
-        )
+        pipe = subprocess.PIPE
+        done = run(["git"] + list(args), stdout=pipe, stderr=pipe, cwd=self.tree or self.folder, env=env, **more)
         if done.returncode:
             raise Rejected(done.stderr.decode("utf-8", "replace").strip() or "git " + args[0] + " failed")
         return done.stdout
@@ -220,7 +215,7 @@ def _prove(git: Git, patch: bytes, repository: str, changes: Dict[bytes, Optiona
     git("apply", "--cached", "--whitespace=nowarn", input=patch, index=clean)
     if git("write-tree", index=clean) != wanted:
         raise Rejected("the patch does not give the changed content back")
-    _apply(git, patch)
+    apply(git, patch)
     for path, content in changes.items():
         full = os.path.join(os.fsencode(repository), path)
         if content is None:
@@ -232,8 +227,21 @@ def _prove(git: Git, patch: bytes, repository: str, changes: Dict[bytes, Optiona
                 raise Rejected("the applied file differs from the changed content: %r" % os.fsdecode(path))
 
 
-def _apply(git: Git, patch: bytes) -> None:
-    git("apply", "--whitespace=nowarn", input=patch)
+def apply(git: Git, patch: bytes) -> str:
+    return git("apply", "--whitespace=nowarn", input=patch).decode()
+
+
+def files(git: Git, patch: bytes) -> str:
+    git("read-tree", git.base)
+    git("apply", "--cached", "--whitespace=nowarn", input=patch)
+    fields = git("diff-index", "--cached", "--raw", "-z", "--no-renames", "--abbrev=40", git.base).split(b"\0")
+    found: List[Tuple[str, str, Optional[str]]] = []
+    for meta, path in zip(fields[0::2], fields[1::2]):
+        _, mode, _, name, kind = meta.decode().lstrip(":").split()
+        data = None if kind == "D" else base64.b64encode(git.blob(name)).decode()
+        found.append((os.fsdecode(path), mode, data))
+    # Deletions first: a folder may take the place of a deleted file.
+    return json.dumps(sorted(found, key=lambda one: one[2] is not None))
 
 
 def diff(git: Git, most: int) -> str:
@@ -246,10 +254,7 @@ def diff(git: Git, most: int) -> str:
 
 
 def tree(git: Git, most: int) -> None:
-    wanted: List[Tuple[bytes, bytes]] = []
-    for path, (mode, name) in git.entries().items():
-        if mode in REGULAR:
-            wanted.append((path, name.encode()))
+    wanted = [(path, name.encode()) for path, (mode, name) in git.entries().items() if mode in REGULAR]
     names = b"".join(name + b"\n" for _, name in wanted)
     sizes = git("cat-file", "--batch-check=%(objectsize)", input=names).split()
     kept = [(path, name, int(size)) for (path, name), size in zip(wanted, sizes) if int(size) <= most]
@@ -280,8 +285,8 @@ def main(args: Sequence[str]) -> None:
                 answer = {"ok": diff(git, int(args[2]))}
             else:
                 with open(args[2], "rb") as file:
-                    _apply(git, file.read())
-                answer = {"ok": ""}
+                    patch = file.read()
+                answer = {"ok": files(git, patch) if args[0] == "files" else apply(git, patch)}
         except Rejected as rejected:
             answer = {"rejected": str(rejected)}
         print(json.dumps(answer))

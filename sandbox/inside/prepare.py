@@ -1,7 +1,7 @@
 """Makes an image's repository fit for sandboxes, while the image is built. Runs as root, on Python 3.6 and later.
 
     prepare.py begin  REPOSITORY USER   commit the tree anew, as one commit without parents
-    prepare.py finish REPOSITORY USER   after installing: tracked files as committed, made files ignored
+    prepare.py finish REPOSITORY USER   after installing: compiled, tracked files as committed, made files ignored
 
 USER is a name, a number or number:number, as in a Dockerfile. With a file `paths` (NUL after each) beside this
 program, exactly those files are committed; without, the commit that the image's repository stands at.
@@ -104,6 +104,7 @@ def store(repository: str) -> str:
     git("init", "-q", "--bare", "--template=", STORE)
     os.makedirs(os.path.join(STORE, "info"), exist_ok=True)
     write(os.path.join(STORE, "info", "attributes"), ATTRIBUTES)
+    write(os.path.join(STORE, "info", "exclude"), "")  # an image made from one of ours has its patterns there
     listed = os.path.join(HERE, "paths")
     if os.path.exists(listed):
         with open(listed, "rb") as file:
@@ -151,7 +152,19 @@ def begin(repository: str, uid: int, gid: int) -> None:
     subprocess.run(["git", "config", "--system", "--add", "safe.directory", "*"], check=True)
 
 
+def compiled(repository: str) -> None:
+    """Bytecode beside the sources, for all executions: each begins with a tree that nothing has run in.
+
+    Without, 60 imported modules of the repository took 128 ms instead of 35. It counts only while it is of the very
+    content that the source has (PEP 552): a patch within the same second, of the same size, is seen.
+    """
+    if sys.version_info >= (3, 7):
+        how = ["-m", "compileall", "-q", "-q", "-f", "-j", "0", "--invalidation-mode", "checked-hash"]
+        subprocess.run([sys.executable, "-I"] + how + [repository], env=ENV, stdout=subprocess.DEVNULL)
+
+
 def finish(repository: str, uid: int, gid: int) -> None:
+    compiled(repository)
     where = {"GIT_DIR": STORE, "GIT_WORK_TREE": repository}
     git("update-index", "-q", "--refresh", check=False, **where)
     git("checkout-index", "-f", "-a", "-q", **where)
@@ -168,6 +181,22 @@ def finish(repository: str, uid: int, gid: int) -> None:
             if (status.st_uid, status.st_gid) != (uid, gid):
                 os.chown(name, uid, gid, follow_symlinks=False)
     os.makedirs(os.path.join(HERE, "run"), exist_ok=True)
+    copy_of_etc()
+
+
+def copy_of_etc() -> None:
+    """The image's /etc once more: in a container the engine's files lie over some of it (see `inside/cells.py`)."""
+    copy = os.path.join(HERE, "etc")
+    subprocess.run(["cp", "-a", "/etc", copy], check=True)
+    for name, text in (
+        ("hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+        ("hostname", "sandbox\n"),
+        ("resolv.conf", ""),
+    ):
+        path = os.path.join(copy, name)
+        if os.path.lexists(path):
+            os.remove(path)
+        write(path, text)
 
 
 def ignore_pattern(path: str) -> Optional[str]:

@@ -23,6 +23,7 @@ class InMemorySandbox:
     """A fake sandbox: patches are the joined new contents, verdicts come from a function of the test."""
 
     digest = "in-memory"
+    base_image = ""
     python = "/usr/bin/python3"
 
     def __init__(self, tree: Mapping[str, str], judge: Judge, outputs: Mapping[str, str] | None = None) -> None:

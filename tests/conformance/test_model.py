@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -144,10 +143,9 @@ async def test_an_answer_keeps_to_a_json_schema(backend: Backend) -> None:
 
 
 async def test_a_cancelled_request_leaves_the_model_usable(backend: Backend) -> None:
-    started = time.monotonic()
-    with anyio.move_on_after(0.005):
+    with anyio.move_on_after(0.005) as scope:
         await backend.model.complete(ask(max_tokens=2000), 2)
-    assert time.monotonic() - started < 2
+    assert scope.cancelled_caught
     assert len(await backend.model.complete(ask(), 2)) == 2
 
 

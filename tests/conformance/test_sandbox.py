@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
-from pathlib import Path
 
 import anyio
 import pytest
@@ -13,6 +11,7 @@ import pytest
 from sandbox.base import UNEDITED, Ended, Execution, Limits, Sandbox, Workspace
 from sandbox.errors import SandboxLost, WorkspaceError
 from tests.conformance.conftest import Trial
+from tests.conformance.memory import resident
 from tests.conformance.repository import CALC, Repository
 
 QUICK = Limits(seconds=20.0, memory_bytes=512 * 1024**2, output_bytes=20_000)
@@ -101,6 +100,12 @@ async def test_the_environment_is_pinned(sandbox: Sandbox, monkeypatch: pytest.M
     assert pinned.items() <= env.items()
 
 
+async def test_the_recipes_variables_are_set(sandbox: Sandbox) -> None:
+    async with sandbox.workspace() as workspace:
+        execution = await workspace.run(["sh", "-c", 'echo "$FROM_THE_RECIPE"'], limits=QUICK)
+    assert execution.output == 'it is "here" $HOME\n'
+
+
 async def test_the_home_can_be_written_to(sandbox: Sandbox) -> None:
     async with sandbox.workspace() as workspace:
         execution = await workspace.run(["sh", "-c", 'echo x > "$HOME/file" && cat "$HOME/file"'], limits=QUICK)
@@ -134,20 +139,13 @@ async def test_long_output_keeps_both_ends_and_counts_all(sandbox: Sandbox) -> N
 
 
 async def test_huge_output_leaves_the_hosts_memory_flat(sandbox: Sandbox) -> None:
-    before = memory()
+    before = resident()
     source = "import os\nfor _ in range(400): os.write(1, b'z' * 1_000_000)"
     async with sandbox.workspace() as workspace:
         execution = await python(workspace, sandbox, source, Limits(seconds=100, output_bytes=100_000))
     assert execution.ended is Ended.EXITED
     assert execution.output_bytes == 400_000_000
-    assert memory() - before < 60_000_000
-
-
-def memory() -> int:
-    """This process' resident memory in bytes."""
-    if sys.platform != "linux":
-        return 0
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    assert resident() - before < 60_000_000
 
 
 async def test_bytes_that_are_no_text_are_replaced(sandbox: Sandbox) -> None:

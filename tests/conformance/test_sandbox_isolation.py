@@ -93,11 +93,15 @@ async def test_privileged_acts_are_denied(sandbox: Sandbox, command: str) -> Non
 
 async def test_neither_the_host_nor_the_engine_is_in_sight(sandbox: Sandbox) -> None:
     assert await said(sandbox, "sh", "-c", "ls /var/run/docker.sock /run/docker.sock 2>/dev/null") == ""
-    mounts = await said(sandbox, "cat", "/proc/self/mountinfo")
-    roots = {line.split()[4]: line.split()[3] for line in mounts.splitlines()}
-    # What the engine itself puts there; nothing of the host's may be among it.
-    engines = {"/etc/resolv.conf", "/etc/hostname", "/etc/hosts", "/sbin/docker-init", "/usr/sbin/docker-init", "/"}
-    foreign = {place for place in roots if not place.startswith(("/proc", "/sys", "/dev"))} - engines
+    mounts = [line.split() for line in (await said(sandbox, "cat", "/proc/self/mountinfo")).splitlines()]
+    # Of kernel file systems, overlays and memory each sandbox has its own; anything else comes from outside. What the
+    # engine itself lays over the image's files is known.
+    own = {"overlay", "tmpfs", "proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue"}
+    engines = {"/etc/resolv.conf", "/etc/hostname", "/etc/hosts", "/sbin/docker-init", "/usr/sbin/docker-init"}
+    # Where no device file can be made, those that every user may use are lent.
+    lent = {("devtmpfs", f"/{name}") for name in ("null", "zero", "full", "random", "urandom", "tty")}
+    kinds = {(words[words.index("-") + 1], words[3]): words[4] for words in mounts}
+    foreign = {path for (kind, root), path in kinds.items() if kind not in own and (kind, root) not in lent} - engines
     assert foreign == set()
 
 
@@ -135,7 +139,9 @@ async def test_the_commit_is_the_snapshots_tree(sandbox: Sandbox, repository: Re
 
 
 async def test_git_works_for_the_project_itself(sandbox: Sandbox) -> None:
-    assert await said(sandbox, "git", "status", "--porcelain", "--ignored") == ""
+    assert await said(sandbox, "git", "status", "--porcelain") == ""
+    ignored = (await said(sandbox, "git", "status", "--porcelain", "--ignored")).splitlines()
+    assert [line for line in ignored if not line.endswith("__pycache__/")] == [], "only what compiling has made"
     changed = (
         "echo x > new.py; git add new.py && git -c user.name=a -c user.email=b commit -q -m x && git log --oneline"
     )

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 
 from sandbox.base import UNEDITED, Changes, Ended, Environment, Execution, Limits, Patch, RepoPath, Snapshot, Tree
 from sandbox.errors import PatchRejected, WorkspaceError
@@ -21,12 +22,13 @@ _ENV = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/no
 
 
 class HostBackend:
-    """Counts what was opened, run and closed. `error` is raised instead of opening."""
+    """Counts what was opened, run and closed. `error` is raised instead of opening; `down` where it is checked."""
 
     def __init__(self, error: Exception | None = None, delay: float = 0.0) -> None:
         self.error = error
         self.delay = delay
-        self.opened = self.closed = 0
+        self.opened = self.ended = self.closed = 0
+        self.down: Exception | None = None
         self.ran: list[str] = []
         self.patches = 0
 
@@ -38,12 +40,17 @@ class HostBackend:
         assert snapshot is not None
         return HostSandbox(self, snapshot)
 
+    async def check(self) -> None:
+        if self.down is not None:
+            raise self.down
+
     async def close(self) -> None:
         self.closed += 1
 
 
 class HostSandbox:
     digest = "sha256:host"
+    base_image = "host"
     python = sys.executable
 
     def __init__(self, backend: HostBackend, snapshot: Snapshot) -> None:
@@ -52,6 +59,7 @@ class HostSandbox:
 
     @asynccontextmanager
     async def workspace(self, patch: Patch = UNEDITED) -> AsyncGenerator[HostWorkspace]:
+        await anyio.lowlevel.checkpoint()  # as a real one, it lets others go on meanwhile
         with tempfile.TemporaryDirectory() as folder:
             self._prepare(Path(folder, "repo"), patch)
             yield HostWorkspace(self, Path(folder))
@@ -89,6 +97,7 @@ class HostSandbox:
 
     async def close(self) -> None:
         """Folders go with their workspaces."""
+        self.backend.ended += 1
 
 
 class HostWorkspace:
@@ -115,7 +124,7 @@ class HostWorkspace:
         limits: Limits | None = None,
     ) -> Execution:
         self._sandbox.backend.ran.append(argv[-1])
-        words = [str(self._inside(word)) if word.startswith(("/testbed", "/tmp/")) else word for word in argv]
+        words = [str(self._inside(word)) if word.startswith(("/testbed", "/tmp/bestpatch-")) else word for word in argv]
         began = time.monotonic()
         where = self._inside(cwd) if cwd else self.root
         done = await anyio.run_process(
@@ -139,7 +148,7 @@ class HostWorkspace:
 
     async def diff(self) -> Patch:
         _git(self.root, "add", "-A")
-        return Patch(_git(self.root, "diff", "--cached", "--binary"))
+        return Patch(_git(self.root, "diff", "--cached", "--binary", "--no-renames"))
 
 
 def _git(root: Path, *args: str) -> str:

@@ -231,6 +231,7 @@ MANIFEST = Manifest(
     model="embedded",
     profile="small-coder",
     image_digest="sha256:3b1f6a0c9d",
+    base_image="python@sha256:77aa01",
     prompts_digest="9f2c77ab01",
     settings={
         "model": "embedded",

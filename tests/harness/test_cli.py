@@ -6,7 +6,6 @@ import io
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 
 from harness.cli import app, main
 from tests.harness.conftest import ISSUE, git
+from tests.harness.scripted_github import serving
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,19 @@ def test_an_issue_file_that_is_not_there(bestpatch: Run, repo: Path, tmp_path: P
     must_refuse(bestpatch("solve", repo, "--issue", tmp_path), "is a folder")
 
 
-def test_an_issue_on_the_web(bestpatch: Run, repo: Path) -> None:
-    must_refuse(bestpatch("solve", repo, "--issue", "https://github.com/a/b/issues/1"), "not read from the web yet")
+def test_an_issue_on_github(bestpatch: Run, repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "https://github.com/octo/shop/issues/"
+    with serving() as github:
+        for name, value in github.environ().items():
+            monkeypatch.setenv(name, value)
+        github.issues["octo/shop/1"] = {"title": "", "body": None}
+        must_refuse(bestpatch("solve", repo, "--issue", f"{url}1"), "the issue is empty")
+        must_refuse(bestpatch("solve", repo, "--issue", f"{url}2"), "has no issue 2", "GITHUB_TOKEN")
+        must_refuse(bestpatch("solve", repo, "--issue", "https://example.org/1"), "can be given as a file")
+        github.failures = [(403, {}, "")]
+        ended = bestpatch("solve", repo, "--issue", f"{url}1")
+    assert ended.code == 4
+    assert "not for this token" in ended.err
 
 
 @pytest.mark.parametrize("spec", ["gpt-17", "openai:model", "openai:@http://x", "vllm:", "scripted:", "embedded:9b"])
@@ -150,18 +161,17 @@ def test_wrong_flags(bestpatch: Run, repo: Path, args: list[str], part: str) -> 
 
 
 def test_an_endpoint_that_is_not_there(bestpatch: Run, repo: Path, free_port: int) -> None:
-    began = time.monotonic()
     spec = f"openai:m@http://127.0.0.1:{free_port}/v1"
     ended = bestpatch("solve", repo, "--issue", ISSUE, "--model", spec, "--out", "run")
     assert ended.code == 4, ended
     assert str(free_port) in ended.out
     assert "Traceback" not in ended.err + ended.out
-    assert time.monotonic() - began < 60  # retries for minutes would make a typing error a long wait
     assert json.loads(Path("run/result.json").read_text())["status"] == "failed"
 
 
 def test_no_engine(bestpatch: Run, repo: Path, rules: Path, free_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{free_port}")
+    monkeypatch.setenv("BESTPATCH_SANDBOX__BACKEND", "docker")  # or bubblewrap would stand in
     ended = bestpatch("solve", repo, "--issue", ISSUE, "--model", f"scripted:{rules}", "--out", "run")
     assert ended.code == 4, ended
     assert "EngineUnavailable" in ended.out
@@ -197,7 +207,7 @@ def test_a_run_as_the_user_sees_it(bestpatch: Run, repo: Path, rules: Path, monk
 
     assert callable(harness.solve)  # the name is the function; its module is to be had from sys.modules alone
 
-    monkeypatch.setattr(sys.modules["harness.solve"], "_docker", lambda _: HostBackend())
+    monkeypatch.setattr(sys.modules["harness.solve"], "_backend", lambda _: HostBackend())
     (repo / "calc.py").write_text("# being worked on\n")
     command = ("solve", repo, "--issue", "-", "--model", f"scripted:{rules}", "--candidates", "3", "--turns", "2")
     config = Path("settings.toml")
@@ -230,17 +240,20 @@ def test_a_run_as_the_user_sees_it(bestpatch: Run, repo: Path, rules: Path, monk
     assert "abstained" in ended.out
 
 
-@pytest.mark.parametrize("command", [[], ["solve"], ["doctor"], ["report"]])
-def test_help_has_an_example(bestpatch: Run, command: list[str]) -> None:
-    ended = bestpatch(*command, "--help")
+COMMANDS = ("batch", "deliver", "doctor", "evaluate", "prune", "report", "select", "solve")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example(bestpatch: Run, command: str) -> None:
+    ended = bestpatch(command, "--help")
     assert ended.code == 0
-    if command:
-        assert f"bestpatch {command[0]} " in ended.out.partition("Example:")[2]
+    assert f"bestpatch {command} " in ended.out.partition("Example")[2]
 
 
-def test_only_commands_that_work_are_listed() -> None:
+def test_only_commands_that_work_are_listed(bestpatch: Run) -> None:
     names = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
-    assert names == {"solve", "doctor", "report"}
+    assert names == set(COMMANDS)
+    assert all(name in bestpatch("--help").out for name in COMMANDS)
 
 
 def test_version(bestpatch: Run) -> None:

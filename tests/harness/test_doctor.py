@@ -14,6 +14,7 @@ from harness import Settings
 from harness.commands.doctor import Check, doctor_command
 from harness.commands.exit import Exit
 from sandbox.errors import EngineUnavailable
+from sandbox.walls import why_not
 
 
 @pytest.fixture
@@ -52,7 +53,8 @@ def test_json(calm: dict[str, list[Check]], capsys: pytest.CaptureFixture[str]) 
 
 def test_no_engine_is_found_missing(monkeypatch: pytest.MonkeyPatch, free_port: int) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{free_port}")
-    (check,) = doctor._engine(Settings())  # pyright: ignore[reportPrivateUsage]
+    settings = Settings.model_validate({"sandbox": {"backend": "docker"}})
+    (check,) = doctor._engine(settings)  # pyright: ignore[reportPrivateUsage]
     assert check.state == "missing"
     assert "--mend" in check.mend
 
@@ -114,6 +116,27 @@ def test_mend_goes_on_after_a_failure(
     # With a model elsewhere nothing is fetched.
     doctor_command(Settings(model="openai:m@http://localhost:1/v1"), mend=True, as_json=False)
     assert done == ["0.5b"]
+
+
+def test_without_bwrap_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    settings = Settings.model_validate({"sandbox": {"backend": "bubblewrap"}})
+    (check,) = doctor._engine(settings)  # pyright: ignore[reportPrivateUsage]
+    assert (check.name, check.state) == ("bubblewrap", "missing")
+    assert "apt-get install bubblewrap" in check.detail
+
+
+@pytest.mark.bubblewrap
+@pytest.mark.skipif(why_not() is not None, reason="no user namespaces, or no bwrap")
+@pytest.mark.parametrize("backend", ["auto", "bubblewrap"])
+def test_bubblewrap_makes_up_for_an_engine(monkeypatch: pytest.MonkeyPatch, free_port: int, backend: str) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{free_port}")
+    settings = Settings.model_validate({"sandbox": {"backend": backend}})
+    checks = {check.name: check for check in doctor._engine(settings)}  # pyright: ignore[reportPrivateUsage]
+    assert checks["engine"].state == "ok"
+    assert checks["engine"].detail.startswith("bubblewrap")
+    assert ("no Docker engine" in checks["engine"].detail) == (backend == "auto")
+    assert "missing" not in {check.state for check in checks.values()}
 
 
 @pytest.mark.docker

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,12 +61,27 @@ def recipe(files: dict[str, str], **settings: object) -> Recipe:
         ({"tox.ini": "[tox]\nenvlist = py36,py37,lint\n"}, "3.7"),
         ({"tox.ini": "[tox]\nenvlist = py{38,39}-django{32,40}\n"}, "3.9"),
         ({"pyproject.toml": '[project]\nrequires-python = ">=4"\n'}, "3.11"),
+        # What the sources import, where nothing else bounds the version from above.
+        ({"a/b.py": "import os\nfrom collections import Mapping\n"}, "3.9"),
+        ({"a/b.py": "from collections import (\n    OrderedDict, MutableMapping as M)\n"}, "3.9"),
+        ({"a/b.py": "from collections import OrderedDict\nimport collections.abc\n"}, "3.11"),
+        ({"a/b.py": "try:\n    from collections import Mapping\nexcept ImportError:\n    pass\n"}, "3.11"),
+        ({"a/b.py": "from .collections import Mapping\n"}, "3.11"),
+        ({"a/b.py": "print 'two'\nfrom collections import Mapping\n"}, "3.11"),
+        ({"tests/b.py": "from collections import Mapping\n"}, "3.11"),
+        ({"a.py": "from cgi import escape\n", "b.py": "from inspect import getargspec\n"}, "3.7"),
+        ({"a.py": "import imp\n", "pyproject.toml": '[project]\nrequires-python = ">=3.12"\n'}, "3.12"),
+        ({"a.py": "import asyncore\n"}, "3.11"),
         ({"pyproject.toml": '[project]\nrequires-python = "whatever"\n'}, "3.11"),
     ],
 )
 def test_python_version(files: dict[str, str], version: str) -> None:
     assert python_version(of(files))[0] == version
     assert recipe(files).base == f"python:{version}"
+
+
+def test_the_import_that_decides_the_version_is_named() -> None:
+    assert "a.py imports from collections" in python_version(of({"a.py": "from collections import Mapping\n"}))[1]
 
 
 @given(
@@ -111,7 +129,31 @@ def test_requirements_of_a_plain_repository() -> None:
 
 def test_a_package_brings_its_own_requirements() -> None:
     files = {"pyproject.toml": "[project]\nname='x'\n", "requirements.txt": "a==1\n", "requirements-test.txt": "b\n"}
-    assert recipe(files).install == ("python -m pip install -e .", "python -m pip install -r requirements-test.txt")
+    package, tests = recipe(files).install
+    assert package == "python -m pip install -e ."
+    assert "-r requirements.txt" not in tests
+    assert "requirements-test.txt" in tests
+
+
+@pytest.mark.parametrize("names", [("dev-requirements.txt",), ("requirements-dev.txt", "test-requirements.txt")])
+@pytest.mark.parametrize("bad", [0, 1])
+def test_a_package_does_without_what_cannot_be_installed(tmp_path: Path, names: tuple[str, ...], bad: int) -> None:
+    """pexpect-u, which requests 2.3's requirements.txt brings, builds with no setuptools of today."""
+    files = {"setup.py": "", **dict.fromkeys(names, "x\n")}
+    (command,) = [line for line in recipe(files).install if "requirements" in line]
+    refused = names[bad % len(names)]
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\ncase "$*" in *{refused}*) exit 1;; esac\n')
+    python.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(["/bin/sh", "-ec", command], env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout == f"bestpatch: note: {refused} could not be installed and was left out\n"
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert [line for line in asked if line.count("-r ") == 1] == [f"-m pip install -r {name}" for name in names]
+
+
+def test_a_plain_repository_needs_its_requirements() -> None:
+    assert recipe({"requirements.txt": "x\n"}).install == ("python -m pip install -r requirements.txt",)
 
 
 def test_poetrys_test_group() -> None:
@@ -159,7 +201,7 @@ def test_system_packages() -> None:
 def test_settings_win() -> None:
     files = {"pyproject.toml": '[project]\nrequires-python = ">=3.12"\nname = "x"\n', "requirements.txt": "psycopg2\n"}
     found = recipe(files, python="3.8", apt=("git-lfs",), install=("make",), env={"B": "2", "A": "1"})
-    assert found == Recipe("python:3.8", ("git-lfs",), ("make",), (("A", "1"), ("B", "2")))
+    assert found == Recipe("python:3.8", ("git-lfs",), install=("make",), env=(("A", "1"), ("B", "2")))
     assert recipe(files, base="debian:12").base == "debian:12"
     assert recipe(files, install=()).install == ()
 

@@ -36,8 +36,8 @@ def test_completions_come_back_as_they_were(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         assert journal.completions(request().key, 2) == answers
         assert journal.completions(request().key, 1) == answers[:1]
-        assert journal.completions(request().key, 3) is None
-        assert journal.completions(request("other").key, 1) is None
+        assert journal.completions(request().key, 3) == answers
+        assert journal.completions(request("other").key, 1) == ()
 
 
 def test_usage_by_stage_and_total(tmp_path: Path) -> None:

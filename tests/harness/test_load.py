@@ -163,9 +163,11 @@ def test_plain_numbers_read_as_themselves(number: int) -> None:
 
 @given(st.text(max_size=30))
 def test_any_text_is_a_quantity_or_a_value_error(text: str) -> None:
-    for read in (read_count, read_bytes, read_seconds, read_budget):
+    for read, kinds in ((read_count, int), (read_bytes, int), (read_seconds, float), (read_budget, dict)):
+        value: object = None
         with suppress(ValueError):  # anything else is a defect
-            read(text)
+            value = read(text)
+        assert value is None or isinstance(value, kinds)
 
 
 def test_a_budget() -> None:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anyio
+import anyio.abc
 import pytest
 
 from agent.errors import ModelUnavailable
-from agent.model.base import Stage
-from agent.model.scripted import Rule, ScriptedModel
+from agent.model.base import Completion, Request, Stage, Usage
+from agent.model.scripted import SCRIPTED, Rule, ScriptedModel
+from agent.trajectory import ScriptId, TestScript
+from harness.closed import ClosedSandbox
 from harness.journal import Journal
-from harness.replay import ClosedSandbox, JournaledModel, JournaledSandbox
+from harness.progress import Silence
+from harness.replay import JournaledModel, JournaledSandbox
 from harness.repository import Repository
-from sandbox.base import UNEDITED, Limits, Patch, RepoPath, Snapshot
+from sandbox.base import UNEDITED, Limits, Patch, RepoPath, Sandbox, Snapshot, Workspace
 from sandbox.errors import PatchRejected, SandboxError, WorkspaceError
 from sandbox.script import Verdict, run_script
+from selection.base import ClassId, PatchClass
+from selection.matrix import vote_matrix
 from tests.harness.host_sandbox import HostBackend, HostSandbox
 from tests.harness.test_journal import request
 
@@ -59,6 +69,34 @@ async def test_a_model_is_asked_once(tmp_path: Path) -> None:
         assert silent.requests == []
         with pytest.raises(ModelUnavailable):
             await JournaledModel(silent, journal).complete(request("another"), 1)
+
+
+class Portions:
+    """Writes at most two answers at once, and dies after the second time. Each answer tells its seed."""
+
+    def __init__(self, times: int) -> None:
+        self.profile = replace(SCRIPTED, parallel=2)
+        self.times = times
+        self.asked: list[tuple[int, int]] = []
+
+    async def complete(self, request: Request, n: int = 1) -> tuple[Completion, ...]:
+        seed = request.sampling.seed
+        self.asked.append((seed, n))
+        if len(self.asked) > self.times:
+            raise ModelUnavailable("down")
+        return tuple(Completion(f"seed {seed + number}", "stop", Usage(calls=not number)) for number in range(n))
+
+
+async def test_many_answers_are_kept_portion_by_portion(tmp_path: Path) -> None:
+    dies, lives = Portions(2), Portions(9)
+    with Journal(tmp_path) as journal, pytest.raises(ModelUnavailable):
+        await JournaledModel(dies, journal).complete(request(), 7)
+    with Journal(tmp_path) as journal:
+        answers = await JournaledModel(lives, journal).complete(request(), 7)
+        assert await JournaledModel(Portions(0), journal).complete(request(), 7) == answers
+    assert dies.asked == [(0, 2), (2, 2), (4, 2)]
+    assert lives.asked == [(4, 2), (6, 1)]
+    assert [answer.text for answer in answers] == [f"seed {number}" for number in range(7)]
 
 
 async def test_requests_that_differ_anywhere_are_other_requests(tmp_path: Path) -> None:
@@ -107,6 +145,112 @@ async def test_two_at_once_run_it_once(reopened: Reopen) -> None:
             for _ in range(4):
                 group.start_soon(run_script, sandbox, SCRIPT, UNEDITED, Limits())
     assert len(backend.ran) == 1
+
+
+async def test_the_vote_and_a_trajectory_that_ask_for_the_same_pair_at_once_run_it_once(reopened: Reopen) -> None:
+    backend, sandbox, journal = reopened()
+    with journal:
+        patch = await sandbox.make_patch(FIXED)
+        unedited = await run_script(sandbox, SCRIPT, UNEDITED, Limits())
+        script = TestScript(ScriptId("script-1"), SCRIPT, True, "trajectory-1", unedited)
+        fixed = PatchClass(ClassId("class-1"), patch, ())
+        backend.ran.clear()
+        async with anyio.create_task_group() as group:
+            group.start_soon(run_script, sandbox, SCRIPT, patch, Limits())
+            filled = await vote_matrix([script], [fixed], sandbox, Limits(), 2, Silence())
+    assert filled.matrix.verdict(script.id, fixed.id) is Verdict.PASSED
+    assert len(backend.ran) == 1
+
+
+async def test_one_who_waits_for_an_execution_that_is_given_up_runs_it_himself(reopened: Reopen) -> None:
+    backend, sandbox, journal = reopened()
+    slow = "import time\ntime.sleep(0.5)\n" + SCRIPT
+    with journal:
+        async with anyio.create_task_group() as group:
+            first = await group.start(_run_in_a_scope, sandbox, slow)
+            group.start_soon(run_script, sandbox, slow, UNEDITED, Limits())
+            await anyio.wait_all_tasks_blocked()
+            assert len(backend.ran) == 1
+            first.cancel()
+        assert len(backend.ran) == 2
+        await run_script(sandbox, slow, UNEDITED, Limits())
+    assert len(backend.ran) == 2
+
+
+class Few:
+    """A sandbox with few workspaces at a time."""
+
+    def __init__(self, sandbox: Sandbox, count: int) -> None:
+        self.places = anyio.Semaphore(count)
+        self._sandbox = sandbox
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sandbox, name)
+
+    @asynccontextmanager
+    async def workspace(self, patch: Patch = UNEDITED) -> AsyncGenerator[Workspace]:
+        async with self.places, self._sandbox.workspace(patch) as workspace:
+            yield workspace
+
+
+async def test_who_has_the_only_workspace_waits_for_nobody_without_one(reopened: Reopen) -> None:
+    """One is promised the next workspace before the repository is known. Another, who finds it known, asks for the same
+    execution first, and stands in line behind."""
+    backend, sandbox, journal = reopened()
+    few = Few(sandbox.inner, 1)
+    sandbox.inner = few
+    with journal, anyio.fail_after(20):
+        async with anyio.create_task_group() as group, few.places:
+            group.start_soon(run_script, sandbox, SCRIPT, UNEDITED, Limits())
+            await anyio.wait_all_tasks_blocked()
+            async with few._sandbox.workspace() as workspace:  # pyright: ignore[reportPrivateUsage]
+                journal.add_outcome(sandbox.digest, 0, "repository", workspace.repository)
+            group.start_soon(run_script, sandbox, SCRIPT, UNEDITED, Limits())
+            await anyio.wait_all_tasks_blocked()
+    assert len(backend.ran) == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_many_trajectories_with_few_workspaces_come_to_an_end(reopened: Reopen, seed: int) -> None:
+    backend, sandbox, journal = reopened()
+    sandbox.inner = Few(sandbox.inner, 2)
+    dice = random.Random(seed)
+    scripts = [SCRIPT + "\n" * number for number in range(3)]
+
+    async def trajectory(scripts: list[str]) -> None:
+        for script in scripts:
+            await anyio.sleep(dice.random() / 50)
+            await run_script(sandbox, script, UNEDITED, Limits())
+
+    with journal, anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            for _ in range(8):
+                group.start_soon(trajectory, dice.choices(scripts, k=4))
+    assert len(backend.ran) <= 3
+
+
+async def _run_in_a_scope(
+    sandbox: JournaledSandbox, source: str, *, task_status: anyio.abc.TaskStatus[anyio.CancelScope]
+) -> None:
+    with anyio.CancelScope() as scope:
+        task_status.started(scope)
+        await run_script(sandbox, source, UNEDITED, Limits())
+
+
+async def test_effects_that_are_known_are_there_for_what_is_new(reopened: Reopen) -> None:
+    """Also in a workspace that was made before another one found them out."""
+    backend, sandbox, journal = reopened()
+    append = ["sh", "-c", "cat note; echo two >> note"]
+    with journal:
+        async with sandbox.workspace() as late:  # nothing is known yet: a real one
+            async with sandbox.workspace() as first:
+                await first.write("note", b"one")
+                await first.run(append)
+            await late.write("note", b"one")
+            assert (await late.run(append)).output == "one"
+            assert len(backend.ran) == 1
+            assert await late.read("note") == b"onetwo\n"
+    assert len(backend.ran) == 2
 
 
 async def test_a_command_asked_for_twice_runs_twice_and_is_replayed_in_order(reopened: Reopen) -> None:

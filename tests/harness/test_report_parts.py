@@ -200,6 +200,22 @@ def test_the_view_counts_classes() -> None:
     )
 
 
+def test_what_found_nothing_is_told_so() -> None:
+    """Of requests-1963: two passes that chose nothing were said to disagree, and tests that never ended to pass."""
+    result = selected()
+    assert result.comparison is not None
+    assert result.regression is not None
+    open_ = tuple(one.model_copy(update={"choice": None}) for one in result.comparison.passes)
+    compared = result.comparison.model_copy(update={"passes": open_, "choice": None})
+    tests = result.regression.model_copy(update={"passing": 0, "broken": {}, "note": "They did not end in time."})
+    view = make_view(result.model_copy(update={"comparison": compared, "regression": tests}), turns())
+    assert view.comparison.startswith("Neither pass found anything to choose by")
+    assert view.regression.endswith("nothing came of it. They did not end in time.")
+    split = (open_[0], result.comparison.passes[1])
+    compared = compared.model_copy(update={"passes": split})
+    assert "did not agree" in make_view(result.model_copy(update={"comparison": compared}), turns()).comparison
+
+
 def test_trajectories_come_in_the_order_of_stages_and_numbers() -> None:
     one = turns()[0]
     many = [
@@ -236,7 +252,8 @@ def test_the_command_repeats_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BESTPATCH_SELECTION__SHORTLIST", "5")  # what this shell says is not what the run had
     said = command(selected())
     assert said == (
-        """BESTPATCH_ENVIRONMENT__INSTALL='["pip install -e ."]' BESTPATCH_SELECTION__SHORTLIST=5 """
+        """BESTPATCH_ENVIRONMENT__INSTALL='["pip install -e ."]' BESTPATCH_SELECTION__COMPARISON_TURNS=4 """
+        "BESTPATCH_SELECTION__SHORTLIST=5 "
         "bestpatch solve REPO --base 6b26c86827ec --issue issue.md --model embedded --seed 3 --candidates 12"
     )
 

@@ -6,6 +6,7 @@ import os
 import subprocess
 import tarfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -205,3 +206,32 @@ def test_variables_that_git_sets_for_hooks_do_not_lead_elsewhere(
         with Repository.open(repo) as repository:
             assert RepoPath("calc.py") in repository.tree(repository.base())
         raise Exit(0)
+
+
+def test_a_git_directory_without_a_configuration(repo: Path, tmp_path: Path) -> None:
+    """Copies of repositories are kept as bare git directories under any name, some without a `config`."""
+    bare = tmp_path / "kept" / "copy"
+    git(repo, "clone", "-q", "--bare", ".", str(bare))
+    (bare / "config").unlink()
+    with Repository.open(bare) as found:
+        commit = found.base()
+        assert commit == git(repo, "rev-parse", "HEAD").strip()
+        assert found.root == bare
+        assert found.name == "copy"
+        assert not found.is_dirty()
+        assert set(found.tree(commit)) == {"calc.py", "test_calc.py"}
+        assert b"def add" in found.tree(commit)[RepoPath("calc.py")]
+
+
+def test_the_same_snapshot_made_by_several_threads(repo: Path, tmp_path: Path) -> None:
+    (repo / "big.bin").write_bytes(os.urandom(2**22))
+    git(repo, "add", "-A")
+    git(repo, "commit", "-qm", "big")
+
+    def make(_: int) -> bytes:
+        with Repository.open(repo) as found:
+            return found.snapshot(found.base(), tmp_path / "a.tar").tar.read_bytes()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(set(threads.map(make, range(16)))) == 1
+    assert [path.name for path in tmp_path.glob("*.part")] == []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import anyio
 import jsonschema
 import pytest
 
+from agent.context.gather import Context
 from agent.errors import ModelSpecError, ModelUnavailable
 from agent.model.base import Stage
 from agent.model.scripted import Rule, ScriptedModel, load_scripted
@@ -61,7 +63,7 @@ async def test_the_right_patch_is_selected_and_written(
     assert {stage.value for stage in (Stage.TEST_WRITING, Stage.EDITING)} < set(result.usage)
     assert set(result.stage_seconds) == {"model", "environment", "context", "candidates", "selection"}
     assert result.usage["total"].calls == len(model.requests)
-    assert (backend.opened, backend.closed) == (1, 1)
+    assert (backend.opened, backend.ended, backend.closed) == (1, 1, 0), "what was given stays open"
     jsonschema.validate(result.model_dump(mode="json"), Result.model_json_schema())
 
 
@@ -79,6 +81,22 @@ async def test_the_same_directory_repeats_nothing(
     assert again.sandbox_seconds == first.sandbox_seconds
 
 
+async def test_a_run_that_goes_on_has_the_context_it_had(
+    task: Task, settings: Settings, model: ScriptedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cache of the survey had grown by what the run itself had put there: 28 minutes were begun anew."""
+    first = await solve(task, settings, out=tmp_path / "out", model=model, backend=HostBackend())
+
+    async def gather(*_: object, **__: object) -> Context:
+        raise AssertionError("the context is gathered anew")
+
+    monkeypatch.setattr(importlib.import_module("harness.solve"), "gather", gather)
+    again = await solve(task, settings, out=tmp_path / "out", model=model, backend=HostBackend())
+    assert again.status is Status.SELECTED
+    assert again.patch == first.patch
+    assert again.usage["total"].calls == first.usage["total"].calls
+
+
 async def test_a_failing_start_is_a_result_and_the_next_try_goes_on(
     task: Task, settings: Settings, model: ScriptedModel, tmp_path: Path
 ) -> None:
@@ -91,7 +109,7 @@ async def test_a_failing_start_is_a_result_and_the_next_try_goes_on(
     assert "--install" in result.error.message
     assert result.error.log.endswith("the end")
     assert len(result.error.log) <= 20_000
-    assert broken.closed == 1
+    assert broken.closed == 0
     assert written(out).status is Status.FAILED
     assert not (out / "patch.diff").exists()
     result = await solve(task, settings, out=out, model=model, backend=HostBackend())
@@ -215,7 +233,7 @@ async def test_an_interrupted_run_keeps_what_it_has_and_goes_on(
     with anyio.CancelScope() as scope:
         await solve(task, settings, out=out, model=slow, backend=backend, watcher=Interrupter(scope, after=3))
     assert scope.cancelled_caught
-    assert backend.closed == 1
+    assert (backend.ended, backend.closed) == (1, 0)
     partial = written(out)
     assert partial.status is Status.INTERRUPTED
     assert [candidate.trajectory for candidate in partial.candidates] == [f"trajectory-{n}" for n in range(3)]

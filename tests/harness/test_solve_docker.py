@@ -80,6 +80,7 @@ def test_solve_resume_and_apply(command: Start, repo: Path, rules: Path, tmp_pat
     assert "+    return a + b" in result["patch"]
     assert result["regression"]["passing"] == 1
     assert result["manifest"]["image_digest"].startswith("sha256:")
+    assert "sha256:" in result["manifest"]["base_image"]
     assert git(repo, "show", "fix:calc.py").startswith('def add(a, b):\n    """The sum."""\n    return a + b\n')
     assert git(repo, "log", "-1", "--format=%an", "fix").strip() == "Somebody"
     assert git(repo, "status", "--porcelain") == status

@@ -56,6 +56,16 @@ def test_old_snapshots_are_removed(make_repo: Callable[..., Path], own_world: Pa
     assert "0.tar" not in kept
 
 
+def test_snapshots_of_a_run_with_many_tasks_stay(make_repo: Callable[..., Path], own_world: Path) -> None:
+    """All tasks may be made before the first is solved."""
+    folder = own_world / "snapshots"
+    folder.mkdir()
+    for number in range(KEPT_SNAPSHOTS + 3):
+        (folder / f"{number}.tar").write_bytes(b"")
+    harness.local_task(make_repo(), ISSUE)
+    assert len(list(folder.glob("*.tar"))) == KEPT_SNAPSHOTS + 4
+
+
 def test_issues() -> None:
     assert checked_issue("a" * ISSUE_CAP) == "a" * ISSUE_CAP
     for wrong in ("a" * (ISSUE_CAP + 1), "", "\n \t"):

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from tests.conformance.conftest import repository, sandbox, trial
+import pytest
+
+from tests.conformance.conftest import Trial, docker_trial, repository, sandbox
 
 __all__ = ["repository", "sandbox", "trial"]
+
+
+@pytest.fixture(scope="session", params=[pytest.param("docker", marks=pytest.mark.docker)])
+def trial() -> Trial:
+    """Docker alone: what is tested here is its own."""
+    return docker_trial()

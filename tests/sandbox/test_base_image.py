@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,11 @@ from sandbox.builder import Builder
 from sandbox.client import Client
 from sandbox.errors import EnvironmentUnavailable
 from sandbox.settings import DockerSettings
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BESTPATCH_CACHE", str(tmp_path / "cache"))
 
 
 def fake_python(prefix: Path, version: str) -> Interpreter:
@@ -57,13 +64,17 @@ class NoRegistry(Client):
         super().__init__(None, 1.0)
         self.images = images
 
+    def info(self) -> Mapping[str, Any]:
+        return {"ID": "none"}
+
     def image(self, name: str) -> Any:
         return {"Id": name} if name in self.images else None
 
 
 class NoPull(Builder):
     def __init__(self, *images: str) -> None:
-        super().__init__(NoRegistry(*images), DockerSettings(), lambda _: None, threading.Event())
+        settings = DockerSettings(cache=Path(os.environ["BESTPATCH_CACHE"]))
+        super().__init__(NoRegistry(*images), settings, lambda _: None, threading.Event())
         self.pulled: list[str] = []
 
     def pull(self, name: str) -> None:

@@ -1,83 +1,53 @@
-"""Build contexts, the build's log, and refusals that are remembered."""
+"""The build's log, its deadline, and pulls that are refused."""
 
 from __future__ import annotations
 
 import io
-import tarfile
 import threading
 import time
+from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sandbox import builder as module
-from sandbox.builder import Builder, Context, context_of
+from sandbox.builder import PULL_TRIES, Builder
 from sandbox.client import Client
-from sandbox.errors import EnvironmentUnavailable
+from sandbox.errors import DiskFull, EnvironmentUnavailable
 from sandbox.settings import DockerSettings
 
 
-def members(data: bytes) -> dict[str, tarfile.TarInfo]:
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        return {member.name: member for member in tar}
+class NoEngine(Client):
+    """An engine that has no image, and whose disk is elsewhere."""
 
+    def __init__(self) -> None:
+        super().__init__(None, 1.0)
 
-def snapshot(path: Path, *entries: tarfile.TarInfo) -> Path:
-    with tarfile.open(path, "w") as tar:
-        for entry in entries:
-            tar.addfile(entry, io.BytesIO(b"x" * entry.size))
-    return path
+    def info(self) -> Mapping[str, Any]:
+        return {"ID": "none"}
 
+    def images(self) -> list[Mapping[str, Any]]:
+        return []
 
-def entry(name: str, kind: bytes = tarfile.REGTYPE, **more: Any) -> tarfile.TarInfo:
-    member = tarfile.TarInfo(name)
-    member.type, member.size = kind, 1 if kind == tarfile.REGTYPE else 0
-    for key, value in more.items():
-        setattr(member, key, value)
-    return member
+    def containers(self, *labels: str) -> list[Mapping[str, Any]]:
+        return []
 
-
-def test_a_snapshot_is_taken_over_without_owners_and_devices(tmp_path: Path) -> None:
-    tar = snapshot(
-        tmp_path / "s.tar",
-        entry("./a b", mode=0o755, uid=7, uname="me"),
-        entry("d", tarfile.DIRTYPE, mode=0o755),
-        entry("d/link", tarfile.SYMTYPE, linkname="../a b"),
-        entry("d/hard", tarfile.LNKTYPE, linkname="./a b"),
-        entry("dev", tarfile.CHRTYPE),
-        entry("\udcffodd"),
-        entry("long/" * 60 + "\u00fc"),
-    )
-    paths: list[str] = []
-    with context_of(lambda context: paths.extend(context.add_snapshot(tar, "repository"))) as file:
-        found = members(file.read())
-    assert paths == ["a b", "d/link", "d/hard", "\udcffodd", "long/" * 60 + "\u00fc"]
-    assert set(found) == {"repository/d", *(f"repository/{path}" for path in paths)}
-    assert (found["repository/a b"].mode & 0o111, found["repository/a b"].uid) == (0o111, 0)
-    assert found["repository/d/link"].linkname == "../a b"
-    assert (found["repository/d/hard"].isreg(), found["repository/d/hard"].size) == (True, 1)
-
-
-@pytest.mark.parametrize("name", ["/etc/passwd", "../x", "a/../../x", ".git/config", "a/.git/hooks/x"])
-def test_a_snapshot_with_foreign_paths_is_refused(tmp_path: Path, name: str) -> None:
-    tar = snapshot(tmp_path / "s.tar", entry(name))
-    with (
-        pytest.raises(EnvironmentUnavailable, match="does not belong"),
-        context_of(lambda context: context.add_snapshot(tar, "repository") and None),
-    ):
-        pass
+    def image(self, name: str) -> None:
+        return None
 
 
 class Scripted(Builder):
     """A builder whose engine's answers are given."""
 
     def __init__(self, events: list[dict[str, str]], **settings: Any) -> None:
-        super().__init__(Client(None, 1), DockerSettings(**settings), lambda _: None, threading.Event())
+        self.said: list[str] = []
+        super().__init__(NoEngine(), DockerSettings(**settings), self.said.append, threading.Event())
         self.events = events
 
     def feed(self) -> None:
-        log: Any = module.deque(maxlen=5)
+        log: deque[str] = deque(maxlen=5)
         for event in self.events:
             self._event(event, log, time.monotonic() + self.settings.build_seconds, "tag")
 
@@ -95,6 +65,17 @@ def test_our_own_words_in_the_log_are_the_reason() -> None:
         Scripted(events).feed()
 
 
+def test_what_a_build_left_out_is_said_and_is_no_reason() -> None:
+    said: list[str] = []
+    builder = Scripted(
+        [{"stream": "x\n"}, {"stream": "bestpatch: note: a.txt was left out\nmore\n"}, {"error": "code 3"}]
+    )
+    builder.say = said.append
+    with pytest.raises(EnvironmentUnavailable, match="could not be built: code 3"):
+        builder.feed()
+    assert said == ["note: a.txt was left out"]
+
+
 def test_a_build_has_a_deadline_and_can_be_interrupted() -> None:
     with pytest.raises(EnvironmentUnavailable, match=r"raise sandbox\.build_seconds"):
         Scripted([{"stream": "x"}, {"stream": "y"}], build_seconds=1e-9).feed()
@@ -104,45 +85,108 @@ def test_a_build_has_a_deadline_and_can_be_interrupted() -> None:
         interrupted.feed()
 
 
-def test_a_refusal_is_remembered_for_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+def test_a_build_that_finds_the_disk_full_says_so() -> None:
+    with pytest.raises(DiskFull, match="bestpatch prune"):
+        Scripted([{"error": "write /x: No space left on device"}]).feed()
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, why: str) -> list[str]:
+    """Every pull is refused; gives the names that were asked for."""
     asked: list[str] = []
 
     def refuse(self: Builder, name: str) -> None:
         asked.append(name)
-        raise EnvironmentUnavailable("no such host")
+        raise EnvironmentUnavailable(why)
 
     monkeypatch.setattr(Builder, "_pull", refuse)
+    monkeypatch.setattr(module, "FIRST_WAIT_SECONDS", 0.01)
+    return asked
+
+
+def test_a_refusal_is_remembered_for_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = refusing(monkeypatch, "no such host")
     for _ in range(3):
-        with pytest.raises(EnvironmentUnavailable, match="no such host"):
-            Scripted([]).pull("python:3.11-slim")
+        with pytest.raises(EnvironmentUnavailable, match=r"no such host.*Check the network"):
+            Scripted([], cache=tmp_path).pull("python:3.11-slim")
     assert asked == ["python:3.11-slim"]
     later = time.time() + 3601
-    monkeypatch.setattr(module.time, "time", lambda: later)
+    monkeypatch.setattr("sandbox.registry.time.time", lambda: later)
     with pytest.raises(EnvironmentUnavailable):
-        Scripted([]).pull("python:3.11-slim")
+        Scripted([], cache=tmp_path).pull("python:3.11-slim")
     assert len(asked) == 2
 
 
+def test_a_passing_refusal_is_tried_again_and_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = refusing(monkeypatch, "toomanyrequests: slow down")
+    for tries in (PULL_TRIES, 2 * PULL_TRIES):
+        builder = Scripted([], cache=tmp_path)
+        with pytest.raises(EnvironmentUnavailable, match="try later, or log in"):
+            builder.pull("x:1")
+        assert len(asked) == tries
+        assert f"try {PULL_TRIES - 1} of {PULL_TRIES}" in builder.said[-1]
+
+
+def test_a_command_that_failed_is_no_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = refusing(monkeypatch, "The command 'curl x || echo HTTP 500' returned a non-zero code: 1: unexpected EOF")
+    with pytest.raises(EnvironmentUnavailable):
+        Scripted([], cache=tmp_path).pull("x:1")
+    assert len(asked) == 1
+
+
+def test_only_a_base_image_that_does_not_come_is_explained_as_one() -> None:
+    base = [{"stream": "Step 1/2 : FROM x:1\n"}, {"error": "manifest for x:1 not found: manifest unknown"}]
+    with pytest.raises(EnvironmentUnavailable, match="Check the name and tag"):
+        Scripted(base).feed()
+    copy = [
+        {"stream": "Step 1/2 : FROM x\n"},
+        {"stream": "Step 2/2 : COPY a b\n"},
+        {"error": "COPY failed: a not found"},
+    ]
+    with pytest.raises(EnvironmentUnavailable) as caught:
+        Scripted(copy).feed()
+    assert "Check the name" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "failed to get digest sha256:97c4: open /var/lib/x: no such file or directory",
+        "failed to export image: failed to set parent sha256:5fec: unknown parent image ID sha256:5fec",
+    ],
+)
+def test_a_cached_layer_that_was_removed_meanwhile_is_built_again(error: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_WAIT_SECONDS", 0.0)
+    errors = [error]
+
+    def build(builder: Scripted, *_: object) -> None:
+        builder.events = [{"stream": "Step 1/1 : FROM x\n"}, *({"error": errors.pop()} for _ in errors[:1])]
+        builder.feed()
+
+    monkeypatch.setattr(Builder, "_build", build)
+    builder = Scripted([])
+    builder.build(io.BytesIO(), "x:1", arguments={}, labels={})
+    assert errors == []
+    assert any("trying again" in line for line in builder.said)
+
+
+def test_an_interrupted_pull_does_not_wait_for_its_next_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = refusing(monkeypatch, "toomanyrequests")
+    builder = Scripted([], cache=tmp_path)
+    builder.cancelled.set()
+    with pytest.raises(EnvironmentUnavailable, match="interrupted"):
+        builder.pull("x:1")
+    assert asked == ["x:1"]
+    assert not (tmp_path / "registry.json").exists()
+
+
 def test_a_broken_memory_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    (tmp_path / "bestpatch").mkdir()
-    (tmp_path / "bestpatch" / "registry.json").write_text("[not json")
+    (tmp_path / "registry.json").write_text("[not json")
     pulled: list[str] = []
     monkeypatch.setattr(Builder, "_pull", lambda _, name: pulled.append(name))
-    Scripted([]).pull("x:1")
+    Scripted([], cache=tmp_path).pull("x:1")
     assert pulled == ["x:1"]
-
-
-def test_files_of_this_machine_lose_their_owner(tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(b"x")
-    (tmp_path / "l").symlink_to("f")
-
-    def fill(context: Context) -> None:
-        context.add_file("f", tmp_path / "f")
-        context.add_file("l", tmp_path / "l")
-
-    with context_of(fill) as file:
-        found = members(file.read())
-    assert found["l"].linkname == "f"
-    assert {(member.uid, member.uname) for member in found.values()} == {(0, "")}
+    refusing(monkeypatch, "no such host")
+    with pytest.raises(EnvironmentUnavailable):
+        Scripted([], cache=tmp_path).pull("x:1")
+    with pytest.raises(EnvironmentUnavailable, match="remembered"):
+        Scripted([], cache=tmp_path).pull("x:1")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import socket
-import time
 from pathlib import Path
 
 import docker.errors
 import pytest
 import requests
+import urllib3.exceptions
 
 from sandbox.client import Refused, archive_of, connect, free_bytes, translated
 from sandbox.errors import DiskFull, EngineUnavailable, SandboxLost, SandboxTimeout
@@ -28,6 +28,8 @@ def answer(status: int, text: str) -> docker.errors.APIError:
         (requests.exceptions.ConnectionError("HTTPConnectionPool: Read timed out."), SandboxTimeout),
         (requests.exceptions.ConnectionError("Connection aborted"), SandboxLost),
         (ConnectionResetError("x"), SandboxLost),
+        (urllib3.exceptions.ProtocolError("Connection broken: IncompleteRead(0 bytes read)"), SandboxLost),
+        (urllib3.exceptions.ReadTimeoutError(None, None, "Read timed out."), SandboxTimeout),  # type: ignore[arg-type]
         (docker.errors.DockerException("x"), SandboxLost),
         (answer(404, "No such container: abc"), SandboxLost),
         (answer(409, "Container abc is not running"), SandboxLost),
@@ -51,11 +53,8 @@ def test_no_engine_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_never_answers_is_given_up() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        started = time.monotonic()
-        with pytest.raises(EngineUnavailable):
-            connect(f"tcp://127.0.0.1:{server.getsockname()[1]}", 0.3)
-        assert time.monotonic() - started < 5
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(EngineUnavailable):
+        connect(f"tcp://127.0.0.1:{server.getsockname()[1]}", 0.3)
 
 
 def test_free_space_is_known_only_for_folders_of_this_machine(tmp_path: Path) -> None:

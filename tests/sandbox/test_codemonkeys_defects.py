@@ -31,9 +31,10 @@ async def test_the_kill_really_kills(sandbox: Sandbox) -> None:
     source = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}]).wait()"
     async with sandbox.workspace() as workspace:
         execution = await workspace.run([sandbox.python, "-c", source], limits=LIMITS)
-        left = await workspace.run(["sh", "-c", "cat /proc/[0-9]*/comm"], limits=LIMITS)
+        left = await workspace.run(["sh", "-c", "cat /proc/[0-9]*/cmdline"], limits=LIMITS)
     assert execution.ended is Ended.TIMED_OUT
-    assert "python" not in left.output
+    assert "cat" in left.output
+    assert "sleep(300)" not in left.output
 
 
 async def test_utf8_split_across_chunks_arrives_whole(sandbox: Sandbox) -> None:

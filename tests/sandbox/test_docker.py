@@ -12,14 +12,15 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
+from typing import Literal
 
 import anyio
 import pytest
 
 from sandbox import profile
-from sandbox.base import ContainerFile, ImageName, Limits, Patch, Recipe, RepoPath, Snapshot
+from sandbox.base import ContainerFile, ImageName, Limits, Patch, Recipe, RepoPath, Sandbox, Snapshot
 from sandbox.client import Client, connect
-from sandbox.docker import DockerBackend, DockerSandbox, DockerSettings
+from sandbox.docker import DockerBackend, DockerSettings
 from sandbox.errors import DiskFull, EngineUnavailable, EnvironmentUnavailable, SandboxLost
 from sandbox.script import Verdict, run_script
 from tests.conformance.repository import CALC, HIDDEN_FIX, Repository, git
@@ -52,6 +53,27 @@ def tar_of(folder: Path, files: dict[str, bytes]) -> Snapshot:
     return Snapshot(path, uuid.uuid4().hex)
 
 
+async def test_modules_of_the_repository_are_compiled_and_only_their_own_content_counts(
+    backend: DockerBackend, tmp_path: Path
+) -> None:
+    """Bytecode that goes by time and size would stand for a file that was changed within the second of its commit."""
+    stale = b"# tracked, and as it was committed"
+    files = {"shop.py": b"TOTAL = 1\n", "broken.py": b"def (\n", "lib/__pycache__/old.cpython-311.pyc": stale}
+    sandbox = await backend.open(Recipe(base=BASE), tar_of(tmp_path, files), run_id="test")
+    look = "import os, shop; print(shop.TOTAL, os.path.exists(shop.__cached__))"
+    same = "import os; was = os.stat('shop.py'); open('shop.py', 'w').write('TOTAL = 2\\n')\n"
+    same += "os.utime('shop.py', (was.st_atime, was.st_mtime)); assert os.path.getsize('shop.py') == was.st_size\n"
+    async with sandbox.workspace() as workspace:
+        assert (await workspace.run([sandbox.python, "-c", look])).output == "1 True\n"
+        assert await workspace.diff() == ""
+        assert await workspace.read("lib/__pycache__/old.cpython-311.pyc") == stale
+        assert (await workspace.run([sandbox.python, "-c", same + look])).output == "2 True\n"
+    patch = await sandbox.make_patch({RepoPath("shop.py"): b"TOTAL = 3\n"})
+    async with sandbox.workspace(patch) as workspace:
+        assert (await workspace.run([sandbox.python, "-c", look])).output == "3 True\n"
+        assert await workspace.diff() == patch
+
+
 async def test_no_engine(tmp_path: Path, repository: Repository) -> None:
     backend = DockerBackend(DockerSettings(url=f"unix://{tmp_path}/none.sock"))
     with pytest.raises(EngineUnavailable):
@@ -61,14 +83,14 @@ async def test_no_engine(tmp_path: Path, repository: Repository) -> None:
 
 @pytest.mark.docker
 async def test_containers_of_dead_runs_are_reaped_and_others_are_not(
-    sandbox: DockerSandbox, client: Client, backend: DockerBackend, repository: Repository
+    sandbox: Sandbox, client: Client, backend: DockerBackend, repository: Repository
 ) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait()
     mine = profile.labels("reaping", "x")
     orphan, kept = f"bestpatch-test-{uuid.uuid4().hex[:8]}", f"bestpatch-test-{uuid.uuid4().hex[:8]}"
-    client.create(sandbox.image.name, orphan, host={}, labels={**mine, profile.OWNER: str(dead.pid)})
-    client.create(sandbox.image.name, kept, host={}, labels=mine)
+    client.create(sandbox.digest, orphan, host={}, labels={**mine, profile.OWNER: str(dead.pid)})
+    client.create(sandbox.digest, kept, host={}, labels=mine)
     try:
         await backend.open(Recipe(base="python:3.11"), repository.snapshot, run_id="reaper")
         names = [name for found in client.containers(profile.RUN) for name in found["Names"]]
@@ -80,7 +102,7 @@ async def test_containers_of_dead_runs_are_reaped_and_others_are_not(
 
 
 @pytest.mark.docker
-async def test_a_killed_process_leaves_nothing_for_long(sandbox: DockerSandbox, client: Client, tmp_path: Path) -> None:
+async def test_a_killed_process_leaves_nothing_for_long(sandbox: Sandbox, client: Client, tmp_path: Path) -> None:
     """The orchestrator is killed in the middle of an execution; the next run removes what it left."""
     program = (
         "import anyio, sys\nfrom pathlib import Path\nfrom sandbox.base import *\nfrom sandbox.docker import *\n"
@@ -93,7 +115,7 @@ async def test_a_killed_process_leaves_nothing_for_long(sandbox: DockerSandbox, 
         "anyio.run(main)\n"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", program, sandbox.image.name], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", program, sandbox.digest], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"
@@ -108,20 +130,30 @@ async def test_a_killed_process_leaves_nothing_for_long(sandbox: DockerSandbox, 
 
 
 @pytest.mark.docker
-async def test_a_container_that_vanishes_is_a_lost_sandbox(sandbox: DockerSandbox, client: Client) -> None:
-    async def remove(name: str) -> None:
-        await anyio.sleep(1.0)
-        await anyio.to_thread.run_sync(client.remove, name)
+@pytest.mark.parametrize("isolation", ["cells", "containers"])
+async def test_a_container_that_vanishes_is_a_lost_sandbox(
+    sandbox: Sandbox, client: Client, isolation: Literal["cells", "containers"]
+) -> None:
+    run_id = f"vanishing-{isolation}"
+    backend = DockerBackend(DockerSettings(isolation=isolation))
+    opened = await backend.open(ImageName(sandbox.digest), None, run_id=run_id)
 
-    async with sandbox.workspace() as workspace:
-        name = workspace._container  # pyright: ignore[reportPrivateUsage]
+    async def remove() -> None:
+        await anyio.sleep(1.0)
+        for found in client.containers(f"{profile.RUN}={run_id}"):
+            await anyio.to_thread.run_sync(client.remove, found["Id"])
+
+    async with opened.workspace() as workspace:
         async with anyio.create_task_group() as group:
-            group.start_soon(remove, name)
+            group.start_soon(remove)
             with pytest.raises(SandboxLost):
                 await workspace.run(["sleep", "30"], limits=QUICK)
         for act in (workspace.run(["true"]), workspace.read("calc.py"), workspace.write("x", b""), workspace.diff()):
             with pytest.raises(SandboxLost):
                 await act
+    async with opened.workspace() as workspace:
+        assert (await workspace.run(["true"], limits=QUICK)).exit_code == 0
+    await backend.close()
 
 
 @pytest.mark.docker
@@ -133,33 +165,35 @@ async def test_nothing_starts_on_a_full_disk(repository: Repository) -> None:
 
 
 @pytest.mark.docker
-async def test_a_command_that_fills_the_disk_is_stopped(
-    sandbox: DockerSandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with sandbox.workspace() as workspace:
+async def test_a_command_that_fills_the_disk_is_stopped(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a container's layer is written to; what a cell writes is memory, and limited."""
+    backend = DockerBackend(DockerSettings(isolation="containers"))
+    opened = await backend.open(ImageName(sandbox.digest), None, run_id="full")
+    async with opened.workspace() as workspace:
         monkeypatch.setattr("sandbox.docker_engine.free_bytes", lambda _: 1)
         with pytest.raises(DiskFull):
             await workspace.run(["sleep", "20"], limits=QUICK)
-
-
-@pytest.mark.docker
-async def test_a_runtime_the_engine_does_not_know_is_named(sandbox: DockerSandbox) -> None:
-    backend = DockerBackend(DockerSettings(runtime="no-such-runtime"))
-    with pytest.raises(EnvironmentUnavailable, match="no-such-runtime"):
-        await backend.open(ImageName(sandbox.image.name), None, run_id="x")
+    monkeypatch.undo()
     await backend.close()
 
 
 @pytest.mark.docker
-async def test_an_image_that_is_nowhere(
-    backend: DockerBackend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+async def test_a_runtime_the_engine_does_not_know_is_named(sandbox: Sandbox) -> None:
+    backend = DockerBackend(DockerSettings(runtime="no-such-runtime"))
+    with pytest.raises(EnvironmentUnavailable, match="no-such-runtime"):
+        await backend.open(ImageName(sandbox.digest), None, run_id="x")
+    await backend.close()
+
+
+@pytest.mark.docker
+async def test_an_image_that_is_nowhere(tmp_path: Path) -> None:
+    backend = DockerBackend(DockerSettings(cache=tmp_path))
     name = "localhost:1/no/such:image"
     for _ in range(2):
         with pytest.raises(EnvironmentUnavailable, match="cannot be pulled") as caught:
             await backend.open(ImageName(name), None, run_id="x")
     assert "remembered" in str(caught.value)
+    await backend.close()
 
 
 # Recipes
@@ -214,8 +248,8 @@ async def test_no_network_setting_remains_in_the_image(
         base="python:3.11", install=(seen if Path("/etc/ssl/certs/ca-certificates.crt").exists() else "true",)
     )
     sandbox = await backend.open(recipe, snapshot_of(tmp_path), run_id="x")
-    config = json.dumps(client.image(sandbox.image.name)["Config"])  # pyright: ignore[reportOptionalSubscript]
-    history = json.dumps(client.api.history(sandbox.image.name))
+    config = json.dumps(client.image(sandbox.digest)["Config"])  # pyright: ignore[reportOptionalSubscript]
+    history = json.dumps(client.api.history(sandbox.digest))
     assert "canary" not in config
     assert "canary-1" not in history
     async with sandbox.workspace() as workspace:
@@ -290,7 +324,7 @@ def commit(root: Path) -> str:
 
 @pytest.mark.docker
 async def test_an_image_of_a_stranger_loses_its_history(
-    sandbox: DockerSandbox, backend: DockerBackend, image_with_history: tuple[str, str]
+    sandbox: Sandbox, backend: DockerBackend, image_with_history: tuple[str, str]
 ) -> None:
     name, later = image_with_history
     opened = await backend.open(ImageName(name, "/code"), None, run_id="x")
@@ -311,7 +345,7 @@ async def test_an_image_of_a_stranger_loses_its_history(
 
 
 @pytest.mark.docker
-async def test_the_projects_own_dockerfile(sandbox: DockerSandbox, backend: DockerBackend, tmp_path: Path) -> None:
+async def test_the_projects_own_dockerfile(sandbox: Sandbox, backend: DockerBackend, tmp_path: Path) -> None:
     dockerfile = (
         f"FROM {BASE}\nRUN useradd -m -u 1234 dev || (echo 'dev:x:1234:1234::/home/dev:/bin/sh' >> /etc/passwd)\n"
         "WORKDIR /app\nCOPY . /app\nRUN test ! -e secret.txt && echo made > made.txt && chown -R 1234 /app\nUSER dev\n"
@@ -344,7 +378,7 @@ async def test_opening_the_same_twice_at_once_builds_once(tmp_path: Path) -> Non
     backend = DockerBackend(DockerSettings(parallel=2), say=said.append)
     snapshot = snapshot_of(tmp_path)
     recipe = Recipe(base="python:3.11", install=("sleep 0.5",))
-    opened: list[DockerSandbox] = []
+    opened: list[Sandbox] = []
 
     async def one() -> None:
         opened.append(await backend.open(recipe, snapshot, run_id="x"))
@@ -360,21 +394,19 @@ async def test_opening_the_same_twice_at_once_builds_once(tmp_path: Path) -> Non
 @pytest.mark.docker
 async def test_a_build_that_is_cancelled_ends(backend: DockerBackend, tmp_path: Path) -> None:
     recipe = Recipe(base="python:3.11", install=("for i in $(seq 300); do echo $i; sleep 0.2; done",))
-    started = time.monotonic()
     with anyio.move_on_after(4) as scope:
         await backend.open(recipe, snapshot_of(tmp_path), run_id="x")
     assert scope.cancelled_caught
-    assert time.monotonic() - started < 15
 
 
 @pytest.mark.docker
-async def test_an_image_that_is_removed_during_a_run_is_no_defect_of_ours(
-    client: Client, backend: DockerBackend, tmp_path: Path
-) -> None:
+async def test_an_image_that_is_removed_during_a_run_is_no_defect_of_ours(client: Client, tmp_path: Path) -> None:
     snapshot = tar_of(tmp_path, {"gone.py": b"gone = True\n"})
+    # A warm container keeps its image; without one it can go.
+    backend = DockerBackend(DockerSettings(isolation="containers"))
     sandbox = await backend.open(Recipe(), snapshot, run_id=uuid.uuid4().hex)
-    assert isinstance(sandbox, DockerSandbox)
-    client.api.remove_image(sandbox.image.name, force=True)
+    client.api.remove_image(sandbox.digest, force=True)
     with pytest.raises(EnvironmentUnavailable, match="the same command builds it again"):
         async with sandbox.workspace():
             pass
+    await backend.close()

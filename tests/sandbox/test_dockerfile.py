@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.dockerfile import (
-    apt_line,
+    apt_command,
     argument_lines,
     env_line,
     environment_dockerfile,
@@ -33,6 +33,7 @@ def test_an_environment_from_base_to_user() -> None:
     assert lines[-1] == "USER 10001:10001"
     assert steps == [
         "FROM",
+        "LABEL",
         "USER",
         "COPY",
         "RUN",
@@ -57,6 +58,13 @@ def test_without_a_snapshot_the_images_repository_stays() -> None:
     assert not any("repository/" in line for line in environment(copy_repository=False))
 
 
+def test_what_other_commits_share_comes_before_the_repository_and_the_helpers() -> None:
+    lines = environment(apt=("a",), shared=("pip install b",), install=("pip install -e .",))
+    shared = next(at for at, line in enumerate(lines) if "pip install b" in line)
+    assert "apt-get" in lines[shared - 2]
+    assert lines[shared + 1].startswith("COPY bestpatch/ ")
+
+
 def test_packages_come_before_the_repository() -> None:
     """So that a new commit does not have them installed again."""
     lines = environment(apt=("libxml2",))
@@ -75,7 +83,7 @@ def test_a_command_is_one_line_whatever_it_holds(command: str) -> None:
 @pytest.mark.parametrize("package", ["", "a b", "a;b", "$(id)", "-y", "A", "a\nRUN id", "a&&b"])
 def test_what_is_no_package_is_refused(package: str) -> None:
     with pytest.raises(EnvironmentUnavailable):
-        apt_line([package])
+        apt_command([package])
 
 
 @pytest.mark.parametrize(
@@ -113,7 +121,7 @@ def test_a_projects_dockerfile_learns_of_the_network_in_each_stage() -> None:
         "# c\nFROM a AS one\nRUN x\nfrom --platform=linux/amd64 b\nFROM scratch\n", {"PIP_CERT": "c"}
     )
     lines = text.splitlines()
-    assert [i for i, line in enumerate(lines) if line == "ARG PIP_CERT"] == [2, 6]
+    assert [i for i, line in enumerate(lines) if line == "ARG PIP_CERT"] == [3, 8]
     assert lines[-1] == "FROM scratch"
     assert [line for line in lines if line.startswith("COPY")] == ["COPY .bestpatch/ca.crt /opt/bestpatch/ca.crt"] * 2
 

@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,9 @@ from sandbox.errors import EngineUnavailable
 
 
 @pytest.mark.docker
-def test_it_is_quick_where_an_engine_answers() -> None:
+def test_nothing_is_done_where_an_engine_answers() -> None:
     said: list[str] = []
-    started = time.monotonic()
     ensure_engine(said.append)
-    assert time.monotonic() - started < 5
     assert said == []
 
 
@@ -34,10 +31,8 @@ def test_an_engine_that_accepts_and_says_nothing_is_given_up(monkeypatch: pytest
     monkeypatch.setattr(engine, "_ANSWER_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        started = time.monotonic()
         with pytest.raises(EngineUnavailable, match="does not answer"):
             ensure_engine(url=f"tcp://127.0.0.1:{port}")
-        assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize(

@@ -44,10 +44,11 @@ def test_text_is_never_broken_by_the_cut(text: str, limit: int) -> None:
 
 
 @given(st.binary(max_size=300), st.integers(2, 50))
-def test_any_bytes_become_text(data: bytes, limit: int) -> None:
+def test_any_bytes_become_text_that_tells_how_many_were_left_out(data: bytes, limit: int) -> None:
     ring = Ring(limit)
     ring.write(data)
-    ring.text().encode("utf-8")
+    assert ("bytes left out ...]" in ring.text()) == (len(data) > ring.limit)
+    assert ring.left_out or ring.text() == data.decode("utf-8", "replace")
 
 
 def test_memory_stays_flat() -> None:

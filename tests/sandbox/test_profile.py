@@ -27,6 +27,15 @@ def test_the_profile_is_closed_by_default() -> None:
     assert not {"binds", "mounts", "volumes_from", "privileged", "cap_add", "devices", "runtime"} & set(config)
 
 
+def test_a_place_is_closed_but_for_what_cells_need() -> None:
+    config = profile.place_config(Limits(), DockerSettings(), 8)
+    assert (config["network_mode"], config["cap_drop"], config["read_only"]) == ("none", ["ALL"], True)
+    assert config["cap_add"] == ["SETFCAP"], "without it the kernel maps no root into a user namespace"
+    assert "no-new-privileges" in config["security_opt"]
+    assert any(option.startswith("seccomp={") for option in config["security_opt"])
+    assert not {"binds", "mounts", "volumes_from", "privileged", "devices"} & set(config)
+
+
 def test_the_runtime_is_a_setting() -> None:
     assert profile.host_config(Limits(), DockerSettings(runtime="runsc"), 8)["runtime"] == "runsc"
 
@@ -37,8 +46,8 @@ def test_no_more_cpus_than_there_are() -> None:
 
 
 def test_the_interpreters_folder_is_on_the_path_once() -> None:
-    assert profile.environment("/usr/bin:/bin", "/conda/bin/python")["PATH"] == "/conda/bin:/usr/bin:/bin"
-    assert profile.environment("/usr/bin:/bin", "/usr/bin/python3")["PATH"] == "/usr/bin:/bin"
+    assert profile.environment({"PATH": "/usr/bin:/bin"}, "/conda/bin/python")["PATH"] == "/conda/bin:/usr/bin:/bin"
+    assert profile.environment({"PATH": "/usr/bin:/bin"}, "/usr/bin/python3")["PATH"] == "/usr/bin:/bin"
 
 
 def test_only_containers_of_dead_processes_of_this_machine_are_abandoned() -> None:

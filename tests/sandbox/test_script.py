@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import inside
 from sandbox.base import Ended, Execution, Limits, Patch, RepoPath, Sandbox
-from sandbox.script import Verdict, run_key, run_script, verdict_of
+from sandbox.script import Verdict, run_script, script_command, verdict_of
 from tests.conformance.repository import CALC
 
 LIMITS = Limits(seconds=20.0, memory_bytes=512 * 1024**2)
@@ -100,8 +99,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(tree: Path, folder: Path, source: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
     script = folder / "test_script.py"
     script.write_text(source, encoding="utf-8")
-    runner = inside.source("runner.py").decode()
-    argv = [python, "-c", runner, str(script), str(tree)]
+    argv = script_command(python, str(script), str(tree))
     return subprocess.run(
         argv, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
     )
@@ -204,12 +202,3 @@ async def test_a_script_leaves_no_trace_for_the_next(sandbox: Sandbox) -> None:
     spoil = "import os\nos.remove('/testbed/calc.py')\nassert True"
     assert (await run_script(sandbox, spoil, Patch(""), LIMITS)).verdict is Verdict.PASSED
     assert (await run_script(sandbox, spoil, Patch(""), LIMITS)).verdict is Verdict.PASSED
-
-
-@pytest.mark.docker
-async def test_equal_runs_have_equal_keys(sandbox: Sandbox) -> None:
-    key = run_key(sandbox, "a", Patch("b"), LIMITS)
-    assert key == run_key(sandbox, "a", Patch("b"), Limits(seconds=20.0, memory_bytes=512 * 1024**2))
-    others = {run_key(sandbox, "ab", Patch(""), LIMITS), run_key(sandbox, "a", Patch("b"), Limits(seconds=21.0))}
-    assert key not in others
-    assert len(others) == 2

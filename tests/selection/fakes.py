@@ -85,6 +85,7 @@ class FakeSandbox:
     """An in-memory sandbox. `stumbles` are raised by the next executions, one each; `runs` counts executed pairs."""
 
     digest = "fake"
+    base_image = ""
     python = "python"
 
     def __init__(self, files: Tree | None = None, suite: Suite | None = None) -> None:
@@ -97,6 +98,8 @@ class FakeSandbox:
         self.suite_runs = 0
         self.argvs: list[tuple[str, ...]] = []
         self.pytest = True
+        self.exit_code: Callable[[Mapping[RepoPath, bytes], int], int] = lambda files, honest: honest
+        """From the tree and the exit code that goes with the outcomes to the one that the suite ends with."""
 
     def patched(self, patch: Patch) -> dict[RepoPath, bytes]:
         files = dict(self.files)
@@ -175,6 +178,10 @@ class FakeWorkspace:
         limits: Limits | None = None,
     ) -> Execution:
         self._sandbox.argvs.append(tuple(argv))
+        if argv[0] == "rm":
+            for path in argv[argv.index("--") + 1 :]:
+                self.files.pop(RepoPath(path), None)
+            return self._ended(0, "")
         if argv[-1] == "--version":
             return self._ended(0 if self._sandbox.pytest else 1, "")
         assert self._sandbox.suite is not None
@@ -184,7 +191,7 @@ class FakeWorkspace:
             outcomes = {f"{path}::t": True for path in argv[argv.index("--") + 1 :]}
         if outcomes is None:
             return Execution(Ended.TIMED_OUT, None, "", 0, limits.seconds if limits else 0.0)
-        code = int(any(ok is False for ok in outcomes.values()))
+        code = self._sandbox.exit_code(self.files, int(any(ok is False for ok in outcomes.values())))
         options = [*argv, *(env or {}).get("PYTEST_ADDOPTS", "").split()]
         for option in options:
             if option.startswith("--junitxml=") and self._sandbox.pytest:

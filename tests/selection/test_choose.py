@@ -56,6 +56,18 @@ async def chosen(
     )
 
 
+async def test_without_a_script_nobody_agrees(fake: FakeSandbox) -> None:
+    """Classes that no script tells apart, because there is none, were taken for candidates that agree: 0.45."""
+    different = [candidate(str(value), patch_to(value), passes=False) for value in range(1, 5)]
+    alike = [candidate(str(number), patch_to(1), passes=False) for number in range(4)]
+    settings = SelectionSettings(comparison_turns=0, regression_seconds=0)
+    apart = await chosen(fake, different, settings=settings)
+    together = await chosen(fake, alike, settings=settings)
+    assert "No test script that shows the issue was written" in apart.reasons[0]
+    assert apart.confidence < 0.35
+    assert together.confidence > apart.confidence + 0.1
+
+
 async def test_the_votes_choose(fake: FakeSandbox) -> None:
     candidates = [candidate("0", patch_to(2)), candidate("1", patch_to(1)), candidate("2", patch_to(3))]
     done = await chosen(fake, candidates, [make_script("a", WANTS_1), make_script("b", "assert 0 < x < 2")])
@@ -171,6 +183,19 @@ async def test_a_comparison_that_disagrees_with_itself_leaves_the_votes_and_lowe
     assert any("did not agree with itself" in reason for reason in first.reasons)
 
 
+async def test_a_profile_without_a_comparison_says_so_where_the_votes_are_close(fake: FakeSandbox) -> None:
+    candidates = [candidate("0", patch_to(2)), candidate("1", patch_to(1))]
+    scripts = [make_script("a", "assert x == 9")]
+    rules = [Rule(PRINT, turn=0), Rule(letter_of(2))]
+    small = replace(SCRIPTED, comparison_turns=0)
+    without = await chosen(fake, candidates, scripts, ScriptedModel(rules, small))
+    asked = await chosen(fake, candidates, scripts, ScriptedModel(rules, small), SelectionSettings(comparison_turns=4))
+    assert without.comparison is None
+    assert any("no comparison was held" in reason for reason in without.reasons)
+    assert asked.comparison is not None
+    assert not any("no comparison was held" in reason for reason in asked.reasons)
+
+
 async def test_a_model_that_is_gone_leaves_the_votes(fake: FakeSandbox) -> None:
     candidates = [candidate("0", patch_to(2)), candidate("1", patch_to(1))]
     model = ScriptedModel([Rule(ModelUnavailable("the server is gone"))])
@@ -232,8 +257,9 @@ async def test_the_same_transcript_gives_the_same_selection(fake: FakeSandbox) -
 
 
 async def test_the_patch_that_ran_is_the_patch_that_is_handed_over(fake: FakeSandbox) -> None:
-    members = [candidate("0", patch_to(1), passes=False), candidate("1", patch_to(1))]
-    done = await chosen(fake, members)
+    script = make_script("0", WANTS_2, author="0")
+    members = [candidate("0", patch_to(1), script, passes=False), candidate("1", patch_to(1))]
+    done = await chosen(fake, members, [script])
     assert done.patch == patch_to(1)
     assert done.winner == "candidate-0"
     assert "It does not pass the test script it was written with." in done.reasons

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from agent.trajectory import Candidate
 from selection.base import ClassId, Comparison, ComparisonPass, ComparisonRound, Regressions
 from selection.reasons import explain
@@ -27,9 +29,12 @@ def said(
     winner: Candidate | None = None,
     candidates: int = 4,
     moved: bool = False,
+    scripts: int = 4,
 ) -> tuple[str, ...]:
     made = winner or candidate("0", patch_to(1))
-    return explain(BEST, order, found, fallback, comparison, vetoed or {}, made, candidates, moved=moved)
+    return explain(
+        BEST, order, found, fallback, comparison, vetoed or {}, made, candidates, scripts=scripts, moved=moved
+    )
 
 
 def test_every_reason_is_a_sentence() -> None:
@@ -59,7 +64,17 @@ def test_votes_are_told_as_shares() -> None:
 
 
 def test_votes_that_decide_nothing_are_told_so() -> None:
-    assert "No test script told the candidates apart" in said(standing("c1", 0, 0), standing("c2", 0, 0))[0]
+    undecided = said(standing("c1", 0, 0), standing("c2", 0, 0))
+    assert "No test script told the candidates of other trajectories apart" in undecided[0]
+
+
+def test_a_run_without_a_valid_script_is_told_so() -> None:
+    """Of requests-1963: no script was valid, and the report said that it did not pass the one it was written with."""
+    made = replace(candidate("0", patch_to(1), passes=False), script=None)
+    told = said(standing("c1", 0.5, 0, alike=3), standing("c2", 0.5, 0, alike=3), winner=made, scripts=0)
+    assert told[0] == "No test script that shows the issue was written, so there were no votes."
+    assert told[1] == "Two of 4 candidates made this patch."
+    assert not any("was written with" in sentence for sentence in told)
 
 
 def test_candidates_alike_are_counted() -> None:
@@ -91,5 +106,5 @@ def test_what_the_comparison_did_is_told() -> None:
 
 def test_candidates_left_out_are_counted() -> None:
     made = candidate("0", patch_to(1))
-    told = explain(BEST, [standing("c1", 1.0)], NO_TESTS, "", None, {}, made, 4, left_out=2, moved=False)
+    told = explain(BEST, [standing("c1", 1.0)], NO_TESTS, "", None, {}, made, 4, scripts=1, left_out=2, moved=False)
     assert told[-1] == "Two candidates had patches that do not apply or change nothing but formatting."

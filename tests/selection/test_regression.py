@@ -5,7 +5,7 @@ import pytest
 from sandbox.base import Patch, RepoPath, Tree
 from sandbox.errors import SandboxLost
 from selection.base import ClassId, PatchClass, Regressions
-from selection.regression import NO_END, regressions, relevant_tests, touched_files, vetoes
+from selection.regression import CONTRADICTED, NO_END, regressions, relevant_tests, touched_files, vetoes
 from tests.selection.fakes import MODULE, FakeSandbox, ListRecorder, patch_class, patch_to, task
 
 TEST = RepoPath("tests/test_m.py")
@@ -58,13 +58,53 @@ async def test_a_patch_cannot_pass_by_editing_the_tests(fake: FakeSandbox) -> No
     assert done.broken == {"c1": ("t::small",)}
 
 
-async def test_files_that_steer_a_test_run_are_noted(fake: FakeSandbox) -> None:
-    added = Patch(
-        patch_to(1) + "diff --git a/conftest.py b/conftest.py\nnew file mode 100644\n--- /dev/null\n"
-        "+++ b/conftest.py\n@@ -0,0 +1 @@\n+collect_ignore = ['tests']\n"
-    )
-    done = await found(FakeSandbox(FILES, small_x), [patch_class("c1", added)])
-    assert done.note == "Class c1 adds conftest.py, which can steer a test run."
+def new_file(path: str, text: str) -> str:
+    return f"diff --git a/{path} b/{path}\nnew file mode 100644\n--- /dev/null\n+++ b/{path}\n@@ -0,0 +1 @@\n+{text}\n"
+
+
+@pytest.mark.parametrize("path", ["conftest.py", "tests/conftest.py", "pytest.ini", "test_new.py", "x.pth"])
+async def test_row_11_files_that_steer_a_test_run_take_no_part(fake: FakeSandbox, path: str) -> None:
+    """The suite would pass in full if the added file were there."""
+    suite = lambda files, run: {"t::a": files[MODULE] == b"x = 0\n" or path in files}  # noqa: E731
+    patch = Patch(patch_to(2) + new_file(path, "collect_ignore = ['tests']"))
+    done = await found(FakeSandbox(FILES, suite), [patch_class("c1", patch)])
+    assert done.broken == {"c1": ("t::a",)}
+    noted = "" if path == "test_new.py" else f"Class c1 touches {path}, which can steer a test run: set aside."
+    assert done.note == noted
+
+
+async def test_row_11_a_steering_file_of_the_base_commit_is_put_back(fake: FakeSandbox) -> None:
+    config = RepoPath("setup.cfg")
+    suite = lambda files, run: {"t::a": files[config] == b"[x]\n" and files[MODULE] != b"x = 7\n"}  # noqa: E731
+    edit = f"diff --git a/{config} b/{config}\n--- a/{config}\n+++ b/{config}\n@@ -1 +1 @@\n-[x]\n+[tool:pytest]\n"
+    sandbox = FakeSandbox({**FILES, config: b"[x]\n"}, suite)
+    done = await found(sandbox, [patch_class("c1", Patch(patch_to(1) + edit))])
+    assert done.broken == {"c1": ()}
+
+
+async def test_a_new_module_in_a_tests_folder_stays(fake: FakeSandbox) -> None:
+    """It may be code that the fix needs, as django/test/ is."""
+    new = RepoPath("tests/helper.py")
+    suite = lambda files, run: {"t::a": files[MODULE] == b"x = 0\n" or new in files}  # noqa: E731
+    done = await found(FakeSandbox(FILES, suite), [patch_class("c1", Patch(patch_to(1) + new_file(new, "y = 1")))])
+    assert done.broken == {"c1": ()}
+
+
+async def test_row_12_a_report_that_the_exit_code_contradicts_breaks_all(fake: FakeSandbox) -> None:
+    """A patch wrote a report in which all is well; the run ended otherwise."""
+    sandbox = FakeSandbox(FILES, lambda files, run: {"t::a": True})
+    sandbox.exit_code = lambda files, honest: 1 if b"7" in files[MODULE] else honest
+    done = await found(sandbox, [patch_class("c7", patch_to(7)), patch_class("c1", patch_to(1))])
+    assert done.broken == {"c7": (CONTRADICTED,), "c1": ()}
+    assert "contradicts" in vetoes(done, [ClassId("c1"), ClassId("c7")])[0][ClassId("c7")]
+
+
+async def test_a_suite_that_always_ends_so_is_read_by_its_report(fake: FakeSandbox) -> None:
+    """Too little coverage, say, makes the exit code 1 although every test passed: on the unedited tree too."""
+    sandbox = FakeSandbox(FILES, small_x)
+    sandbox.exit_code = lambda files, honest: 0
+    done = await found(sandbox, [patch_class("c1", patch_to(1)), patch_class("c2", patch_to(2))])
+    assert done.broken == {"c1": (), "c2": ("t::small",)}
 
 
 async def test_a_run_that_ends_no_more_is_broken(fake: FakeSandbox) -> None:
@@ -77,7 +117,7 @@ async def test_a_suite_that_does_not_fit_is_narrowed_to_what_looks_relevant(fake
     sandbox = FakeSandbox(FILES, lambda files, run: None)
     done = await found(sandbox, [patch_class("c1", patch_to(1))])
     assert done.passing == ("tests/test_m.py::t",)
-    assert "only 1 files that look relevant ran" in done.note
+    assert "only a file that looks relevant ran" in done.note
     assert all(argv[-1] == "tests/test_m.py" for argv in sandbox.argvs[2:])
 
 

@@ -17,7 +17,9 @@ from agent.trajectory import Candidate, CandidateId, ScriptId, TestScript
 from sandbox.base import UNEDITED, Limits, Patch, Recipe, RepoPath, Sandbox, Snapshot, Tree, digest_of
 from sandbox.docker import DockerBackend
 from sandbox.script import Verdict, run_script
+from selection.base import ClassId, PatchClass
 from selection.choose import SelectionSettings, choose
+from selection.regression import regressions
 from tests.selection.fakes import BAD, ListRecorder
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
@@ -96,3 +98,35 @@ async def test_the_right_patch_is_chosen_among_wrong_breaking_endless_and_unappl
     assert done.reasons[-1].startswith("One candidate had a patch that does not apply")
     assert done.regressions.command == "python -m unittest discover -v -s tests -t ."
     assert len(done.regressions.passing) == 2
+
+
+REPORT = (
+    "test_sum (tests.test_prices.Prices.test_sum) ... ok\\ntest_empty (tests.test_prices.Prices.test_empty) ... ok\\n"
+)
+FORGERIES: dict[str, dict[RepoPath, bytes]] = {
+    "prints a report and ends": {
+        RepoPath("prices.py"): f"import os\nos.write(2, b'{REPORT}')\nos._exit(0)\n".encode() + BREAKS
+    },
+    "prints a report and goes on": {RepoPath("prices.py"): f"import os\nos.write(2, b'{REPORT}')\n".encode() + BREAKS},
+    "ends the tests with SystemExit": {RepoPath("prices.py"): BREAKS + b"import sys\nsys.exit(0)\n"},
+    "replaces the tests": {RepoPath("prices.py"): BREAKS, RepoPath("tests/test_prices.py"): b""},
+    "takes the place of a module of Python": {
+        RepoPath("prices.py"): BREAKS,
+        RepoPath("unittest.py"): f"import os\nos.write(2, b'{REPORT}')\nos._exit(0)\n".encode(),
+    },
+    "adds a module that Python loads by itself": {
+        RepoPath("prices.py"): BREAKS, RepoPath("sitecustomize.py"): b"import os\nos._exit(0)\n",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", FORGERIES)
+async def test_row_12_a_patch_cannot_forge_the_repository_s_own_tests(sandbox: Sandbox, how: str) -> None:
+    changes: dict[RepoPath, bytes | None] = dict(FORGERIES[how])
+    forged = PatchClass(ClassId("c1"), await sandbox.make_patch(changes), ())
+    honest = PatchClass(ClassId("c2"), await sandbox.make_patch({RepoPath("prices.py"): RIGHT}), ())
+    task = Task(TaskId("t"), "A discount counts once.", "prices", "0" * 40, Recipe(base=BASE))
+    found = await regressions(task, FILES, [forged, honest], sandbox, 60, 2, ListRecorder())
+    assert len(found.passing) == 2
+    assert found.broken[ClassId("c1")]
+    assert found.broken[ClassId("c2")] == ()

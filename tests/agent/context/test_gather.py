@@ -127,6 +127,19 @@ async def test_the_survey_budget_bounds_what_the_model_reads(tmp_path: Path) -> 
     assert "by their outline" in context.note
 
 
+async def test_what_other_tasks_left_in_the_cache_changes_nothing(tmp_path: Path) -> None:
+    """Known summaries were no part of the budget: a run that was killed in its survey went on with another context."""
+    rules = [Rule(SUMMARY, stage=Stage.SURVEY), ranked("pkg/clock.py")]
+    few, more = GatherSettings(survey_tokens=300), GatherSettings(survey_tokens=100_000)
+    alone, first, _ = await gathered(many(), rules, tmp_path / "empty", settings=few)
+    await gathered(many(), rules, tmp_path / "full", settings=more)
+    after, second, _ = await gathered(many(), rules, tmp_path / "full", settings=few)
+    assert after == alone
+    assert [request for request in second.requests if request.stage is Stage.SURVEY] == []
+    rankings = [[r.key for r in model.requests if r.stage is Stage.RANKING] for model in (first, second)]
+    assert rankings[0] == rankings[1]
+
+
 async def test_a_bad_description_is_asked_for_once_more(tmp_path: Path) -> None:
     rules = [
         Rule("{", stage=Stage.SURVEY, turn=0),

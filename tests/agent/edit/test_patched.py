@@ -75,5 +75,6 @@ def test_what_does_not_fit_exactly_is_left_to_git() -> None:
 
 
 @given(st.lists(st.sampled_from([*GOOD.split("\n"), "@@ -0,0 +1 @@", "\\ No newline at end of file"]), max_size=12))
-def test_never_raises(lines: list[str]) -> None:
-    apply_in_memory(Patch("\n".join(lines)), {PATH: b"x\ny\n"})
+def test_lines_in_any_order_are_left_to_git_or_concern_the_file_they_name(lines: list[str]) -> None:
+    made = apply_in_memory(Patch("\n".join(lines)), {PATH: b"x\ny\n"})
+    assert made is None or {file.path for file in made} <= {PATH}

@@ -68,6 +68,10 @@ class FakeServer:
     edit_reply: Callable[[Body], Body] = lambda reply: reply
     bodies: list[Body] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    same: list[str] = field(default_factory=list)
+    """Idempotency keys of what was asked for."""
+    answers: Callable[[Body, int], str] | None = None
+    """The text of each choice, instead of words drawn by the seed."""
     running: int = 0
     most_running: int = 0
     cancelled: int = 0
@@ -95,6 +99,7 @@ class FakeServer:
             self.keys.append(headers.get("authorization", ""))
             body = json.loads(text) if text else {}
             if path.endswith("/chat/completions"):
+                self.same.append(headers.get("idempotency-key", ""))
                 if not await self._chat(stream, body):
                     return
             elif path.endswith("/models"):
@@ -167,6 +172,9 @@ class FakeServer:
         return reply
 
     def _choice(self, body: Body, index: int) -> Body:
+        if self.answers is not None:
+            message = {"role": "assistant", "content": self.answers(body, index)}
+            return {"index": index, "message": message, "finish_reason": "stop"}
         dice = random.Random(body.get("seed", 0) + index)
         if "response_format" in body:
             text, finish = json.dumps({"tree": dice.choice(WORDS)}), "stop"

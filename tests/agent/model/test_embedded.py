@@ -12,8 +12,9 @@ import pytest
 
 from agent.errors import ModelUnavailable
 from agent.model.base import Message, Model, Request, Sampling, Stage
+from agent.model.embedded import ensure_embedded
 from agent.model.llama import launch_llama
-from agent.model.open import ensure_embedded, open_model
+from agent.model.open import open_model
 from agent.model.process import served
 from agent.model.weights import weights_for, weights_path
 from agent.model.xllama import install_wheel, launch_xllama

@@ -1,18 +1,18 @@
-"""From spec to running model, and what `bestpatch doctor` is told."""
+"""From spec to running model."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from agent.errors import ModelDenied, ModelSpecError, ModelUnavailable
 from agent.model import open as module
+from agent.model import start
 from agent.model.base import Message, Request, Sampling, Stage
-from agent.model.open import embedded_status, ensure_embedded, open_model
+from agent.model.open import default_spec, open_model
 from agent.model.process import free_port
+from agent.model.serving import Gpu
 from agent.model.spec import Embedded, Vllm
 from agent.model.vllm import Installed
 from tests.agent.model.fake_server import Status, fake_server
@@ -69,7 +69,7 @@ async def test_vllm_that_is_not_installed(tmp_path: Path, monkeypatch: pytest.Mo
     async def nothing(_: str | None) -> None:
         return None
 
-    monkeypatch.setattr(module, "find_vllm", nothing)
+    monkeypatch.setattr(start, "find_vllm", nothing)
     with pytest.raises(ModelUnavailable, match=r"bestpatch\[vllm\]"):
         async with open_model("vllm:Qwen/Qwen2.5-Coder-7B-Instruct", cache=tmp_path):
             pass
@@ -89,53 +89,8 @@ async def test_the_default_depends_on_vllm_and_gpu(
     gpus: tuple[int, ...] | None, expected: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def found(_: str | None) -> Installed | None:
-        return None if gpus is None else Installed("python", "1.0", "vllm", gpus)
+        seen = tuple(Gpu(memory, memory) for memory in gpus or ())
+        return None if gpus is None else Installed("python", "1.0", "vllm", seen)
 
     monkeypatch.setattr(module, "find_vllm", found)
-    assert await module._default(print, None) == expected  # pyright: ignore[reportPrivateUsage]
-
-
-async def test_without_compiler_the_wheel_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def weights(*_: object) -> Path:
-        return tmp_path / "w.gguf"
-
-    async def wheel(*_: object) -> Path:
-        return tmp_path / "xllamacpp"
-
-    monkeypatch.setattr(module, "fetch_weights", weights)
-    monkeypatch.setattr(module, "install_wheel", wheel)
-    monkeypatch.setattr(module, "compiler", lambda: None)
-    launch = await ensure_embedded(tmp_path)
-    assert launch.name == "xllamacpp"
-
-
-async def test_a_failed_build_falls_back_to_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def weights(*_: object) -> Path:
-        return tmp_path / "w.gguf"
-
-    async def wheel(*_: object) -> Path:
-        return tmp_path / "xllamacpp"
-
-    async def build(*_: object) -> Path:
-        raise ModelUnavailable("cmake is too old")
-
-    monkeypatch.setattr(module, "fetch_weights", weights)
-    monkeypatch.setattr(module, "install_wheel", wheel)
-    monkeypatch.setattr(module, "build_engine", build)
-    monkeypatch.setattr(module, "compiler", lambda: "c++")
-    said: list[str] = []
-    assert (await ensure_embedded(tmp_path, said.append)).name == "xllamacpp"
-    assert "cmake is too old" in said[0]
-
-
-def test_what_is_missing_comes_with_a_mend(tmp_path: Path) -> None:
-    status = embedded_status(tmp_path)
-    assert [ready for _, ready, _ in status] == [False, False]
-    assert all("agent.model.open --prepare" in mend for _, _, mend in status)
-
-
-def test_the_module_as_a_command_says_what_is_missing(tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "agent.model.open", "--cache", str(tmp_path)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stdout.count("missing") == 2
+    assert await default_spec(print) == expected

@@ -70,6 +70,18 @@ async def test_it_serves_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: 
     wait_gone(running)
 
 
+async def test_one_that_was_stopped_is_ended_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGSTOP on the server's group stops the guard as well, and the end of a run waited for it for ever."""
+    monkeypatch.setattr("agent.model.process._GRACE", 0.2)
+    monkeypatch.setattr("agent.model.process._MARGIN", 0.2)
+    with anyio.move_on_after(60) as waited:
+        async with served(launch(), tmp_path, print):
+            running = pids(tmp_path / "child.log")
+            os.killpg(os.getpgid(running[0]), signal.SIGSTOP)
+        wait_gone(running)
+    assert not waited.cancelled_caught
+
+
 async def test_cancelling_ends_it(tmp_path: Path) -> None:
     with anyio.CancelScope() as scope:
         async with served(launch(), tmp_path, print):
@@ -107,11 +119,9 @@ async def test_a_start_that_fails_shows_the_log_and_a_mend(tmp_path: Path) -> No
 
 
 async def test_a_start_that_never_ends_is_given_up(tmp_path: Path) -> None:
-    started = time.monotonic()
     with pytest.raises(ModelUnavailable, match="not ready within 1 s"):
         async with served(launch("import time; time.sleep(60)", seconds=0.6), tmp_path, print):
             pass
-    assert time.monotonic() - started < 8
 
 
 async def test_a_program_that_does_not_exist(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.errors import ModelSpecError
-from agent.model.spec import FORMS, Embedded, OpenAI, Scripted, Vllm, parse_spec
+from agent.model.spec import FORMS, Embedded, OpenAI, Scripted, Vllm, is_local, parse_spec
 
 
 def test_the_forms(tmp_path: Path) -> None:
@@ -17,16 +17,19 @@ def test_the_forms(tmp_path: Path) -> None:
     assert parse_spec(" embedded:0.5B ") == Embedded("0.5b")
     assert parse_spec("vllm:Qwen/Qwen2.5-Coder-7B-Instruct") == Vllm("Qwen/Qwen2.5-Coder-7B-Instruct")
     assert parse_spec(f"vllm:{tmp_path}") == Vllm(str(tmp_path.resolve()))
-    assert parse_spec("openai:gpt-5@https://api.openai.com/v1") == OpenAI("gpt-5", "https://api.openai.com/v1")
-    assert parse_spec("openai:a@b/c:d@http://localhost:1/v1") == OpenAI("a@b/c:d", "http://localhost:1/v1")
+    assert parse_spec("openai:gpt-5@https://api.openai.com/v1") == OpenAI("gpt-5", ("https://api.openai.com/v1",))
+    assert parse_spec("openai:a@b/c:d@http://localhost:1/v1") == OpenAI("a@b/c:d", ("http://localhost:1/v1",))
     assert parse_spec("scripted:rules.toml") == Scripted(Path("rules.toml"))
 
 
 @pytest.mark.parametrize("url", ["http://localhost:8000/v1", "http://127.0.0.1/v1", "http://[::1]:80/v1"])
 def test_a_local_server_is_known_as_such(url: str) -> None:
-    parsed = parse_spec(f"openai:m@{url}")
-    assert isinstance(parsed, OpenAI)
-    assert parsed.local
+    assert is_local(url)
+
+
+def test_several_servers() -> None:
+    assert parse_spec("openai:m@http://a:1/v1,https://b/v1") == OpenAI("m", ("http://a:1/v1", "https://b/v1"))
+    assert not is_local("http://a:1/v1")
 
 
 @pytest.mark.parametrize(
@@ -44,6 +47,9 @@ def test_a_local_server_is_known_as_such(url: str) -> None:
         ("openai:m@http://", "no host"),
         ("openai:m@httpx://host/v1", "http://"),
         ("openai:m@http://host:port/v1", "port"),
+        ("openai:m@http://a/v1,b/v1", "http://"),
+        ("openai:m@http://a/v1,", "http://"),
+        ("openai:m@http://a/v1,http://a/v1", "stands twice"),
         ("scripted:", "names no file"),
     ],
 )
@@ -76,7 +82,9 @@ def test_any_text_is_read_or_refused_briefly(text: str) -> None:
     assert message is None or (FORMS in message and len(message) < 1_000)
 
 
-@given(st.sampled_from(["openai:", "vllm:", "embedded:", "openai:m@http", "openai:m@https://"]), st.text())
+@example("vllm:", "~no-such-user/model")
+@example("scripted:", "~no-such-user/rules.json")
+@given(st.sampled_from(["openai:", "vllm:", "scripted:", "embedded:", "openai:m@http", "openai:m@https://"]), st.text())
 def test_any_text_after_a_known_beginning_is_read_or_refused(start: str, rest: str) -> None:
     message = refusal(start + rest)
     assert message is None or FORMS in message

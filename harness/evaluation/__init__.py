@@ -1,0 +1,1 @@
+"""Grades patches by an instance's tests. Start at `evaluate.py`."""

@@ -1,0 +1,74 @@
+"""Calls of the kernel that Python has no function for, and the cgroup's counts.
+
+Part of what runs in a place (`cells.py`): Python 3.6 or later, standard library only.
+"""
+
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+from typing import Any, Optional, Tuple
+
+NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
+RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
+STRICT = NOSUID | NODEV | NOEXEC
+EVENTS = {
+    "memory": ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control", b"oom_kill "),
+    "processes": ("/sys/fs/cgroup/pids.events", "/sys/fs/cgroup/pids/pids.events", b"max "),
+}
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def called(name: str, *args: Any) -> None:
+    if getattr(libc, name)(*args) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, "%s%r: %s" % (name, args[:4], os.strerror(number)))
+
+
+def prctl(option: int, *args: Any) -> None:
+    called("prctl", option, *[arg if isinstance(arg, ctypes.Array) else ctypes.c_ulong(arg) for arg in args])
+
+
+def mount(source: str, target: str, kind: Optional[str], flags: int = 0, data: str = "") -> None:
+    called("mount", source.encode(), target.encode(), kind and kind.encode(), ctypes.c_ulong(flags), data.encode())
+
+
+def put(path: str, text: str) -> None:
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def give_up_privileges(program: bytes) -> None:
+    prctl(28, 0x2F)  # PR_SET_SECUREBITS: user 0 is nobody special, locked
+    for capability in range(64):
+        try:
+            prctl(24, capability)  # PR_CAPBSET_DROP
+        except OSError:
+            break
+    prctl(47, 4, 0, 0, 0)  # PR_CAP_AMBIENT, clear all
+    called("capset", struct.pack("<Ii", 0x20080522, 0), b"\0" * 24)
+    prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+    code = ctypes.create_string_buffer(program, len(program))
+    filter_ = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))
+    prctl(22, 2, filter_)  # PR_SET_SECCOMP, filter mode
+
+
+def loopback_up() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+        fcntl.ioctl(door, 0x8914, struct.pack("16sh14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
+
+
+def open_events(path: str, older: str, key: bytes) -> Tuple[int, bytes]:
+    for name in (path, older):
+        if os.path.exists(name):
+            return os.open(name, os.O_RDONLY), key
+    return -1, key
+
+
+def count(events: Tuple[int, bytes]) -> int:
+    """How often the cgroup hit its limit until now."""
+    fd, key = events
+    lines = os.pread(fd, 4096, 0).split(b"\n") if fd >= 0 else []
+    return sum(int(line[len(key) :]) for line in lines if line.startswith(key))

@@ -1,0 +1,149 @@
+"""Folders that are made once and kept while anybody uses them: whole or not at all, whoever asks at the same time.
+
+Beside each lies a lock file. Who makes or removes the folder holds it alone, who uses it holds it with others; the
+kernel lets go of it when a process ends. Its time is that of the last use.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.errors import EnvironmentUnavailable
+from sandbox.rootfs import remove_tree
+
+_LOOK_SECONDS = 0.2
+_SUFFIX = ".lock"
+
+
+@dataclass(frozen=True)
+class KeptFolder:
+    """One that nobody uses now. `used`: seconds since 1970; `bytes`: what the disk gets back."""
+
+    name: str
+    used: float
+    bytes: int
+
+
+class Kept:
+    def __init__(self, folder: Path, cancelled: threading.Event) -> None:
+        self._folder = folder
+        self._cancelled = cancelled
+        self._used: list[int] = []
+
+    def once(self, name: str, make: Callable[[Path], object]) -> Path:
+        """The folder of that name, in use until `release`. Where it is not there, `make` fills a new one, which then
+        becomes it. Raises EnvironmentUnavailable when it is interrupted, and what `make` raises."""
+        place, part = self._folder / name, self._folder / f"{name}.part"
+        while True:
+            fd = self._locked(name, fcntl.LOCK_SH)
+            if place.exists():
+                os.utime(fd)
+                self._used.append(fd)
+                return place
+            os.close(fd)
+            with self._alone(name):
+                if not place.exists():
+                    remove_tree(part)  # of one who died: nobody else is at it
+                    part.mkdir()
+                    try:
+                        make(part)
+                        os.rename(part, place)
+                    finally:
+                        remove_tree(part)
+
+    def release(self) -> None:
+        """What was asked for here is not used here any more."""
+        while self._used:
+            os.close(self._used.pop())
+
+    def idle(self, before: float) -> list[KeptFolder]:
+        """The folders that nobody uses now or has used since `before`, the least recently used first."""
+        found: list[KeptFolder] = []
+        for lock in self._folder.glob(f"*{_SUFFIX}"):
+            name, used = lock.name.removesuffix(_SUFFIX), lock.stat().st_mtime
+            there = [path for path in (self._folder / name, self._folder / f"{name}.part") if path.exists()]
+            if there and used <= before and self._free(name):
+                found.append(KeptFolder(name, used, sum(map(bytes_below, there))))
+        return sorted(found, key=lambda one: one.used)
+
+    def trim(self, most: int) -> list[str]:
+        """Remove folders that nobody uses, the least recently used first, until all take at most `most` bytes or all
+        that are left are in use; gives those that are gone."""
+        places = [lock.with_name(lock.name.removesuffix(_SUFFIX)) for lock in self._folder.glob(f"*{_SUFFIX}")]
+        over = sum(map(bytes_below, places)) - most
+        gone: list[str] = []
+        for one in self.idle(float("inf")) if over > 0 else ():
+            if over > 0 and self.remove(one.name):
+                over -= one.bytes
+                gone.append(one.name)
+        return gone
+
+    def remove(self, name: str) -> bool:
+        """Remove a folder; False where somebody uses it."""
+        fd = _open(self._folder, name)
+        try:
+            if not _take(fd, fcntl.LOCK_EX):
+                return False
+            remove_tree(self._folder / name)
+            remove_tree(self._folder / f"{name}.part")
+        finally:
+            os.close(fd)
+        return True
+
+    def _free(self, name: str) -> bool:
+        fd = _open(self._folder, name)
+        try:
+            return _take(fd, fcntl.LOCK_EX)
+        finally:
+            os.close(fd)
+
+    def _locked(self, name: str, how: int) -> int:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        fd = _open(self._folder, name)
+        try:
+            while not _take(fd, how):
+                if self._cancelled.is_set():
+                    raise EnvironmentUnavailable("the image build was interrupted")
+                time.sleep(_LOOK_SECONDS)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
+
+    @contextmanager
+    def _alone(self, name: str) -> Generator[None]:
+        """Alone among all processes of this machine."""
+        fd = self._locked(name, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            os.close(fd)
+
+
+def bytes_below(folder: Path) -> int:
+    """What the files below a folder take on the disk; hard links count once."""
+    seen: dict[tuple[int, int], int] = {}
+    for root, _, files in os.walk(folder):
+        for file in files:
+            status = os.lstat(os.path.join(root, file))
+            seen[status.st_dev, status.st_ino] = status.st_blocks * 512
+    return sum(seen.values())
+
+
+def _open(folder: Path, name: str) -> int:
+    return os.open(folder / f"{name}{_SUFFIX}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+
+def _take(fd: int, how: int) -> bool:
+    try:
+        fcntl.flock(fd, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
