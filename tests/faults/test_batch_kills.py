@@ -219,8 +219,9 @@ def test_row_23_a_second_signal_ends_it_at_once(start: Start, server: AnswerServ
             break
         except subprocess.TimeoutExpired:
             continue
-    assert process.poll() == 130, "it has ended by the signals, not later by itself"
-    ended(process, 130)
+    # By the signal itself where it came while the interpreter was already ending: a shell shows both as 130.
+    assert process.poll() in (130, -signal.SIGINT), "it has ended by the signals, not later by itself"
+    ended(process, process.returncode)
 
 
 def test_row_31_a_second_run_on_the_same_directory_is_told_who_has_it(

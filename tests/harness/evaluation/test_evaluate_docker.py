@@ -34,6 +34,7 @@ async def test_candidates(instance: Instance, candidates: dict[str, str], tmp_pa
     found = await graded(instance, candidates, tmp_path / "run", seconds=20.0)
     assert {name: evaluation.outcome.value for name, evaluation in found.items()} == {
         **dict.fromkeys(("right", "fixes_and_edits_tests", "removes_tests", "fixes_and_steers"), "resolved"),
+        "folder_for_tests": "resolved",
         **dict.fromkeys(("wrong", "breaks", "edits_tests", "steers"), "unresolved"),
         **dict.fromkeys(("forges", "forges_and_leaves", "forges_at_exit"), "unresolved"),
         "hangs": "timed_out",
