@@ -6,12 +6,16 @@
     python benchmarks/serving.py hits --url ... --model ...
     python benchmarks/serving.py edits --url ... --beside http://127.0.0.1:8001 --model ...
     python benchmarks/serving.py candidates small_bugs.jsonl --url ... --model ... --count 10
+    python benchmarks/serving.py survey FOLDER --url ... --model ...
+    python benchmarks/serving.py eight FILE --specs embedded vllm:MODEL
 
-`pipeline` solves small bugs as one batch, with real sandboxes, and records every model call. The others send the
-recorded calls again: `bound` all of them at once, each answer as long as it was, to a server with an empty cache;
-`edits` the editing turns at temperature 0, to two servers. `hits` compares what the server's cache had with what one
-that never forgets would have had. `candidates` compares the wall time of a task with eight candidates and with one. The
-key is BESTPATCH_API_KEY.
+`pipeline` solves small bugs as one batch, with real sandboxes, and records every model call. `bound` sends the recorded
+calls again, all of them at once, each answer as long as it was, to a server with an empty cache. `edits` sends the
+editing turns again at temperature 0, to two servers. `hits` compares what the server's cache had with what one that
+never forgets would have had. `candidates` compares the wall time of a task with eight candidates and with one. `survey`
+describes all source files of a folder, and sends the same prompts again for one token each. `eight` starts each model
+in turn and asks it for eight answers to one prompt of 4,000 tokens. The key is BESTPATCH_API_KEY. Several URLs, with
+commas between them, are one model.
 """
 
 from __future__ import annotations
@@ -23,10 +27,13 @@ import shutil
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 
 # The first import of a sibling takes this folder off the path and puts the examples' folder on it.
 from calls import RecordingModel, Server, bodies, continued, difference, ideal_hits, read_calls, send  # isort: skip
@@ -34,40 +41,65 @@ from figures import table  # isort: skip
 from killed import instances_of  # isort: skip
 from solving import folder_of, say  # isort: skip
 
-from agent.model.base import Stage
+from agent.context.sources import Source
+from agent.context.survey import survey
+from agent.model.base import Message, Request, Sampling, Stage
 from agent.model.open import open_model
+from agent.model.serving import Serving
+from agent.trajectory import Turn
 from harness import Settings, solve
 from harness.batch import BatchSettings, batch
 from harness.commands.batch import job_of
 from harness.config import backend_settings
 from harness.instances import read_instances, task_of
 from sandbox.backends import choose_backend
+from sandbox.base import RepoPath
 
 QUERIES, HITS = "vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total"
 
 
-def server_of(options: argparse.Namespace, url: str | None = None) -> Server:
-    return Server((url or options.url).rstrip("/"), options.model, os.environ.get("BESTPATCH_API_KEY", ""))
+def servers_of(options: argparse.Namespace, urls: str | None = None) -> list[Server]:
+    key = os.environ.get("BESTPATCH_API_KEY", "")
+    return [Server(url.rstrip("/"), options.model, key) for url in (urls or options.url).split(",")]
 
 
 def settings_of(options: argparse.Namespace, candidates: int) -> Settings:
-    return Settings(model=f"openai:{options.model}@{options.url}/v1", candidates=candidates)
+    urls = ",".join(f"{server.root}/v1" for server in servers_of(options))
+    return Settings(model=f"openai:{options.model}@{urls}", candidates=candidates)
+
+
+def metrics(servers: Sequence[Server]) -> Counter[str]:
+    """The counters of all servers together."""
+    found: Counter[str] = Counter()
+    for server in servers:
+        found.update(server.metrics())
+    return found
+
+
+def forgotten(servers: Sequence[Server]) -> bool:
+    """Empties the prefix caches. Says where that is not possible."""
+    done = [server.forget() for server in servers]
+    if not all(done):
+        say("the server cannot empty its prefix cache: what an earlier run left there counts as hits")
+    return all(done)
 
 
 async def pipeline(options: argparse.Namespace, folder: Path) -> None:
-    settings, server = settings_of(options, options.candidates), server_of(options)
+    settings, servers = settings_of(options, options.candidates), servers_of(options)
     jobs = [job_of(instance, settings) for instance in read_instances(str(instances_of(options, folder)))]
     run = folder / "run"
     shutil.rmtree(run, ignore_errors=True)
     overrides = {"parallel": options.parallel} if options.parallel else {}
-    async with open_model(settings.model, cache=settings.paths.cache, say=say, overrides=overrides) as model:
-        if not server.forget():
-            say("the server cannot empty its prefix cache: what an earlier run left there counts as hits")
-        before, began = server.metrics(), time.monotonic()
+    serving = Serving(routing=options.routing)
+    async with open_model(
+        settings.model, cache=settings.paths.cache, say=say, overrides=overrides, serving=serving
+    ) as model:
+        forgotten(servers)
+        before, began = metrics(servers), time.monotonic()
         recording = RecordingModel(model, options.recording)
         how = BatchSettings(workers=options.workers)
         summary = await batch(jobs, settings, run=run, how=how, model=recording)
-        wall, after = time.monotonic() - began, server.metrics()
+        wall, after = time.monotonic() - began, metrics(servers)
     calls = read_calls(options.recording)
     written = sum(sum(call.tokens) for call in calls)
     busy = max(call.answered for call in calls) - min(call.asked for call in calls)
@@ -89,11 +121,11 @@ async def pipeline(options: argparse.Namespace, folder: Path) -> None:
 
 
 def bound(options: argparse.Namespace) -> None:
-    server, calls = server_of(options), read_calls(options.recording)
+    (server, *_), calls = servers_of(options), read_calls(options.recording)
     kept = json.loads(options.recording.with_suffix(".figures").read_text("utf-8"))
     rates: list[float] = []
     for number in range(options.rounds):
-        emptied = server.forget()
+        emptied = forgotten([server])
         sent = send(server, bodies(calls, options.model, exact=True), at_once=len(calls), processes=options.processes)
         rates.append(sent.rate)
         how = "an empty cache" if emptied else "a full cache"
@@ -103,7 +135,7 @@ def bound(options: argparse.Namespace) -> None:
 
 
 def hits(options: argparse.Namespace) -> None:
-    server, calls = server_of(options), read_calls(options.recording)
+    (server, *_), calls = servers_of(options), read_calls(options.recording)
     kept = json.loads(options.recording.with_suffix(".figures").read_text("utf-8"))
     ends = continued(calls)
     prompts = server.tokens([call.messages for call in calls])
@@ -123,7 +155,7 @@ def hits(options: argparse.Namespace) -> None:
 def edits(options: argparse.Namespace) -> None:
     calls = [call for call in read_calls(options.recording) if call.stage == Stage.EDITING.value][: options.edits]
     rows: list[list[str]] = []
-    servers = [server_of(options, url) for url in (options.url, options.beside) if url]
+    servers = [servers_of(options, url)[0] for url in (options.url, options.beside) if url]
     for at_once in options.at_once:
         rates: list[list[float]] = [[] for _ in servers]
         texts: list[Sequence[Sequence[str]]] = [[] for _ in servers]
@@ -168,16 +200,92 @@ async def candidates(options: argparse.Namespace, folder: Path) -> None:
     shown(figures)
 
 
+async def described(options: argparse.Namespace, folder: Path) -> None:
+    """Reads every source file of a folder, as the survey does before the first issue of a repository."""
+    files: list[Source] = []
+    for path in sorted(options.file.rglob("*.py"))[: options.files]:
+        text = path.read_text("utf-8", errors="ignore")
+        if text.strip():
+            files.append(Source(RepoPath(path.relative_to(options.file).as_posix()), text, test=False))
+    servers, settings = servers_of(options), settings_of(options, 1)
+    overrides = {"parallel": options.parallel} if options.parallel else {}
+    ours: list[float] = []
+    engine: list[float] = []
+    for number in range(options.rounds):
+        cache = folder / f"survey-{number}"
+        shutil.rmtree(cache, ignore_errors=True)
+        async with open_model(settings.model, cache=settings.paths.cache, say=say, overrides=overrides) as model:
+            recording = RecordingModel(model, options.recording)
+            forgotten(servers)
+            began = time.monotonic()
+            found = await survey(files, recording, cache=cache, tokens=10**9, seed=0, recorder=Silent())
+            wall = time.monotonic() - began
+        calls = [call for call in read_calls(options.recording) if call.turn == 0]
+        prompt = sum(call.prompt_tokens for call in calls)
+        ours.append(prompt / wall)
+        forgotten(servers)
+        asked = [{**body, "max_tokens": 1} for body in bodies(calls, options.model, exact=False)]
+        sent = await anyio.to_thread.run_sync(
+            partial(send, servers[0], asked, at_once=len(asked), processes=options.processes)
+        )
+        engine.append(prompt / sent.seconds)
+        say(f"round {number + 1}: {len(found)} of {len(files)} files, {prompt} prompt tokens in {wall:.1f} s, "
+            f"{sum(sum(call.tokens) for call in calls)} written; for one token each {sent.seconds:.1f} s")  # fmt: skip
+    medians = statistics.median(ours), statistics.median(engine)
+    shown({"files": len(files), "prompt tokens/s": f"{medians[0]:.0f}", "for one token each": f"{medians[1]:.0f}",
+           "ratio": f"{medians[0] / medians[1]:.2f}"})  # fmt: skip
+
+
+class Silent:
+    """A recorder that keeps nothing."""
+
+    def turn(self, turn: Turn) -> None: ...
+
+    def stage(self, stage: str, done: int, total: int) -> None: ...
+
+    def note(self, kind: str, detail: dict[str, object]) -> None: ...
+
+
+async def eight(options: argparse.Namespace) -> None:
+    """Eight answers to one long prompt, from each model, started for it alone; each round another prompt."""
+    text = options.file.read_text("utf-8")
+    rows: list[list[str]] = []
+    for spec in options.specs:
+        async with open_model(spec, cache=Settings().paths.cache, say=say) as model:
+            seconds: list[float] = []
+            rates: list[float] = []
+            prompt = 0
+            for number in range(options.rounds + 1):
+                part = text[number * 1_000 :][: int(4_000 * model.profile.chars_per_token)]
+                messages = (
+                    Message("system", f"File {number} of a program:\n\n{part}"),
+                    Message("user", "Write this file again, every line of it, with better names and comments."),
+                )
+                sampling = Sampling(0.8, 0.95, options.tokens, number)
+                began = time.monotonic()
+                answers = await model.complete(Request(messages, sampling, Stage.EDITING, "eight", 0), n=8)
+                wall = time.monotonic() - began
+                written = sum(answer.usage.completion_tokens for answer in answers)
+                prompt = answers[0].usage.prompt_tokens
+                say(f"{spec}, round {number}: {prompt} prompt tokens, {written} written in {wall:.1f} s")
+                if number:  # the first one warms what is still cold
+                    seconds.append(wall)
+                    rates.append(written / wall)
+            figures = f"{statistics.median(seconds):.1f}", f"{statistics.median(rates):.1f}"
+            rows.append([spec.rpartition("/")[2], str(prompt), *figures])
+    print(table(["model", "prompt tokens", "median s", "median tokens/s"], rows))
+
+
 def shown(figures: dict[str, object]) -> None:
     print(table(list(figures), [[str(value) for value in figures.values()]]), flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["pipeline", "bound", "hits", "edits", "candidates"])
-    parser.add_argument("file", type=Path, nargs="?", help="small bugs, as small_bugs.py takes them")
-    parser.add_argument("--url", required=True, help="the server, without /v1")
-    parser.add_argument("--model", required=True, help="what it calls the model")
+    parser.add_argument("what", choices=["pipeline", "bound", "hits", "edits", "candidates", "survey", "eight"])
+    parser.add_argument("file", type=Path, nargs="?", help="small bugs, as small_bugs.py takes them; a folder; a file")
+    parser.add_argument("--url", default="", help="the server, without /v1")
+    parser.add_argument("--model", default="", help="what it calls the model")
     parser.add_argument("--beside", help="edits: a second server")
     parser.add_argument("--split", default="tuning")
     parser.add_argument("--count", type=int, default=20, help="tasks")
@@ -187,17 +295,24 @@ def main() -> None:
     parser.add_argument("--image", help="an image that has what the tasks need")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=4, help="of the client that sends everything at once")
+    parser.add_argument("--routing", choices=["prefix", "round_robin"], default="prefix", help="with several servers")
     parser.add_argument("--edits", type=int, default=128)
+    parser.add_argument("--files", type=int, default=600, help="survey: at most so many")
+    parser.add_argument("--specs", nargs="*", default=["embedded"], help="eight: models")
+    parser.add_argument("--tokens", type=int, default=256, help="eight: of each answer, at most")
     parser.add_argument("--at-once", type=int, nargs="*", default=[1, 8, 32])
     parser.add_argument("--recording", type=Path, help="in the folder unless named")
     parser.add_argument("--folder", type=Path, default=Settings().paths.cache / "benchmarks")
     options = parser.parse_args()
     folder = folder_of("serving", options)
     options.recording = options.recording or folder / "calls.jsonl"
-    if options.what in ("pipeline", "candidates"):
-        if options.file is None:
-            parser.error(f"{options.what} needs a file of small bugs")
-        anyio.run(pipeline if options.what == "pipeline" else candidates, options, folder)
+    with_folder = {"pipeline": pipeline, "candidates": candidates, "survey": described}
+    if options.file is None and options.what in (*with_folder, "eight"):
+        parser.error(f"{options.what} needs a file or a folder")
+    if options.what in with_folder:
+        anyio.run(with_folder[options.what], options, folder)
+    elif options.what == "eight":
+        anyio.run(eight, options)
     else:
         {"bound": bound, "hits": hits, "edits": edits}[options.what](options)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -59,14 +59,18 @@ async def open_model(
                 yield model.with_profile(overridden(model.profile, changes))
             case OpenAI():
                 clients = [await _endpoint(stack, meant, url, changes) for url in meant.base_urls]
-                yield clients[0] if len(clients) == 1 else Replicas([WarmedModel(each, 1) for each in clients], say=say)
+                warmed = [WarmedModel(client, 1) for client in clients] if len(clients) > 1 else clients
+                yield _as_one(warmed, serving or Serving(), say)
             case Embedded() | Vllm():
                 place = Place(cache, say, log_dir, vllm_python)
                 wanted = serving or Serving()
                 ready = await stack.enter_async_context(started(meant, place, wanted, changes))
                 clients = [await _client(stack, server, ready) for server in ready.servers]
-                warmed = [WarmedModel(client, ready.copies) for client in clients]
-                yield warmed[0] if len(warmed) == 1 else Replicas(warmed, routing=wanted.routing, say=say)
+                yield _as_one([WarmedModel(client, ready.copies) for client in clients], wanted, say)
+
+
+def _as_one(servers: Sequence[ModelServer], serving: Serving, say: Say) -> ModelServer:
+    return servers[0] if len(servers) == 1 else Replicas(servers, routing=serving.routing, say=say)
 
 
 async def _client(stack: AsyncExitStack, server: Server, ready: Started) -> OpenAIModel:
