@@ -128,6 +128,7 @@ app.command(epilog=SELECT_EPILOG)(select)
 SERVE_EPILOG = """Examples:
 
   bestpatch serve vllm:Qwen/Qwen2.5-Coder-32B-Instruct
+
   bestpatch serve embedded --port 8000
 
 Prints what other commands need to reach it: BESTPATCH_MODEL, and the key unless BESTPATCH_API_KEY gives one. How many
@@ -228,6 +229,7 @@ def report(
 EVALUATE_EPILOG = """Examples:
 
   bestpatch evaluate predictions.jsonl --instances instances.jsonl --run bestpatch-runs/evaluation
+
   bestpatch evaluate --gold --instances instances.jsonl --run bestpatch-runs/gold
 
 Exit codes: 0 graded (--gold: every gold patch passes and no unedited tree does), 2 wrong use, 3 not as expected
