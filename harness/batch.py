@@ -177,7 +177,7 @@ class _Batch:
         ahead = self._settings.sandbox.builds
         # Half of the tasks ask the model while the code of the other half is executed.
         slots = max(1, model.profile.parallel // self._settings.candidates)
-        workers = self._how.workers or min(32, 2 * slots)
+        workers = self._how.workers or min(2 * slots, max(32, 2 * self._settings.sandbox.parallel))
         entrance, disk = anyio.CapacityLimiter(workers), anyio.CapacityLimiter(ahead)
         line = anyio.Semaphore(workers + ahead)
         with unwrapped():

@@ -88,7 +88,9 @@ class SandboxSettings(Section):
         ge=0,
         description="Disk for images that bestpatch made; beyond it the least recently used go before the next build.",
     )
-    builds: int = Field(default=2, ge=1, description="Image builds and pulls at once.")
+    builds: int = Field(
+        default_factory=lambda: max(2, (os.cpu_count() or 1) // 4), ge=1, description="Image builds and pulls at once."
+    )
     pull_seconds: Seconds = Field(default=20.0, gt=0, description="How long a registry may take to begin to answer.")
     build_seconds: Seconds = Field(default=3600.0, gt=0, description="Deadline of one image build.")
     build_network: str = Field(default="host", description="The engine's network of builds. Executions never have one.")

@@ -48,7 +48,7 @@ class BubblewrapBackend:
         self._ready = False
         self._locks: dict[str, Lock] = {}
         self._preparing = Lock()
-        self._building = CapacityLimiter(2)
+        self._building = CapacityLimiter(self.settings.builds)
         # Two limits: clean-up must get a thread while every thread for executions waits.
         self._executions = CapacityLimiter(self.settings.parallel)
         self._calls = CapacityLimiter(self.settings.parallel + 8)

@@ -1,7 +1,8 @@
 """Folders that are made once and kept while anybody uses them: whole or not at all, whoever asks at the same time.
 
 Beside each lies a lock file. Who makes or removes the folder holds it alone, who uses it holds it with others; the
-kernel lets go of it when a process ends. Its time is that of the last use.
+kernel lets go of it when a process ends. Its time is that of the last use, and it says what the folder takes on the
+disk: to count the files of all folders before each build took longer than a build, once there were some dozens.
 """
 
 from __future__ import annotations
@@ -48,12 +49,14 @@ class Kept:
                 self._used.append(fd)
                 return place
             os.close(fd)
-            with self._alone(name):
+            with self._alone(name) as fd:
                 if not place.exists():
                     remove_tree(part)  # of one who died: nobody else is at it
                     part.mkdir()
                     try:
                         make(part)
+                        os.ftruncate(fd, 0)
+                        os.pwrite(fd, str(bytes_below(part)).encode(), 0)
                         os.rename(part, place)
                     finally:
                         remove_tree(part)
@@ -70,14 +73,14 @@ class Kept:
             name, used = lock.name.removesuffix(_SUFFIX), lock.stat().st_mtime
             there = [path for path in (self._folder / name, self._folder / f"{name}.part") if path.exists()]
             if there and used <= before and self._free(name):
-                found.append(KeptFolder(name, used, sum(map(bytes_below, there))))
+                found.append(KeptFolder(name, used, sum(map(self._bytes, there))))
         return sorted(found, key=lambda one: one.used)
 
     def trim(self, most: int) -> list[str]:
         """Remove folders that nobody uses, the least recently used first, until all take at most `most` bytes or all
         that are left are in use; gives those that are gone."""
         places = [lock.with_name(lock.name.removesuffix(_SUFFIX)) for lock in self._folder.glob(f"*{_SUFFIX}")]
-        over = sum(map(bytes_below, places)) - most
+        over = sum(map(self._bytes, places)) - most
         gone: list[str] = []
         for one in self.idle(float("inf")) if over > 0 else ():
             if over > 0 and self.remove(one.name):
@@ -96,6 +99,15 @@ class Kept:
         finally:
             os.close(fd)
         return True
+
+    def _bytes(self, folder: Path) -> int:
+        """What a folder takes; nothing where there is none."""
+        if not folder.exists():
+            return 0
+        try:
+            return int((self._folder / f"{folder.name}{_SUFFIX}").read_text("ascii"))
+        except (OSError, ValueError):  # of one that is half made
+            return bytes_below(folder)
 
     def _free(self, name: str) -> bool:
         fd = _open(self._folder, name)
@@ -118,23 +130,23 @@ class Kept:
         return fd
 
     @contextmanager
-    def _alone(self, name: str) -> Generator[None]:
-        """Alone among all processes of this machine."""
+    def _alone(self, name: str) -> Generator[int]:
+        """Alone among all processes of this machine; gives the lock file."""
         fd = self._locked(name, fcntl.LOCK_EX)
         try:
-            yield
+            yield fd
         finally:
             os.close(fd)
 
 
 def bytes_below(folder: Path) -> int:
-    """What the files below a folder take on the disk; hard links count once."""
-    seen: dict[tuple[int, int], int] = {}
+    """What the files below a folder take on the disk; each name of a file has its part of it."""
+    total = 0.0
     for root, _, files in os.walk(folder):
         for file in files:
             status = os.lstat(os.path.join(root, file))
-            seen[status.st_dev, status.st_ino] = status.st_blocks * 512
-    return sum(seen.values())
+            total += status.st_blocks * 512 / max(1, status.st_nlink)
+    return round(total)
 
 
 def _open(folder: Path, name: str) -> int:

@@ -44,11 +44,28 @@ class Rootfs:
         self.say = say
         self._deadline = time.monotonic() + build_seconds
         self._cancelled = cancelled
+        self._linked: list[str] = []
 
-    def copy(self, other: Path) -> None:
-        """Take all files of a finished root file system of ours; where the disk can, without copying their content."""
-        argv = ["cp", "-a", "--reflink=auto", f"{other}/.", f"{self.folder}/"]
-        self._drain(_start(argv), "copying a base image")
+    def copy(self, other: Path, linked: Sequence[str] = ()) -> None:
+        """Take all files of a finished root file system of ours; where the disk can, without copying their content.
+
+        `linked`: folders of it, two levels below the root at most, whose files stay one with the other's: no command
+        that runs here can write there.
+        """
+        self._linked = list(linked)
+        above = {os.path.dirname(path) for path in linked} - {""}
+        copied: list[str] = []
+        for folder in ("", *above):
+            if folder:
+                (self.folder / folder).mkdir()
+                shutil.copystat(other / folder, self.folder / folder)
+                os.chown(self.folder / folder, user(), user() if os.geteuid() == 0 else -1)
+            paths = [os.path.join(folder, name) for name in os.listdir(other / folder)]
+            copied += [path for path in paths if path not in linked and path not in above]
+        for how, paths in (("-al", self._linked), ("-a", copied)):
+            if paths:
+                argv = ["cp", how, "--parents", "--reflink=auto", "--", *paths, f"{self.folder}/"]
+                self._drain(_start(argv, cwd=other), "copying a base image")
 
     def unpack_folder(self, folder: Path) -> None:
         """Take the files of a folder that is a root file system, written by anybody."""
@@ -89,7 +106,8 @@ class Rootfs:
         """Run a shell command as root in name. Gives the end of what it printed."""
         self.say((what or command).strip()[:200])
         whole = {"PATH": PATH, "HOME": "/root", **env}
-        more = ["--share-net", "--cap-add", "ALL", "--chdir", cwd]
+        linked = [word for path in self._linked for word in ("--ro-bind", f"{self.folder}/{path}", f"/{path}")]
+        more = [*linked, "--share-net", "--cap-add", "ALL", "--chdir", cwd]
         with readable(build_filter(platform.machine())) as filter_:
             argv = walls(self.folder, uid=0, gid=0, env=whole, seccomp=filter_, writable=True, more=more)
             argv += ["/bin/sh", "-ec", command, *arguments]
@@ -145,25 +163,55 @@ def _text(log: bytes | bytearray) -> str:
     return log.decode("utf-8", "replace")
 
 
-def content_digest(folder: Path) -> str:
-    """Names what is in a folder: paths, kinds, permissions, contents, but no times."""
+def content_digest(folder: Path, base: tuple[Path, str] | None = None) -> str:
+    """Names what is in a folder: paths, kinds, permissions, contents, but no times.
+
+    `base`: the folder that it was a copy of, and that one's digest. Then only what differs is read; a file of the same
+    time (in nanoseconds), size and permissions does not.
+    """
     total = hashlib.sha256()
-    for here, folders, files in os.walk(folder):
-        folders.sort()
-        for name in sorted([*folders, *files]):
-            path = os.path.join(here, name)
-            status = os.lstat(path)
-            total.update(digest_of(os.path.relpath(path, folder), oct(status.st_mode)).encode())
-            if stat.S_ISLNK(status.st_mode):
-                total.update(digest_of(os.readlink(path)).encode())
-            elif stat.S_ISREG(status.st_mode):
-                with open(path, "rb") as file:
-                    total.update(hashlib.file_digest(file, "sha256").digest())
+    old = _listing(base[0]) if base else {}
+    if base:
+        total.update(base[1].encode())
+    new = _listing(folder)
+    for path in sorted(old.keys() - new.keys()):
+        total.update(digest_of("gone", path).encode())
+    for path, status in sorted(new.items()):
+        if path in old and _same(status, old[path]):
+            continue
+        total.update(digest_of(path, oct(status.st_mode)).encode())
+        if stat.S_ISLNK(status.st_mode):
+            total.update(digest_of(os.readlink(folder / path)).encode())
+        elif stat.S_ISREG(status.st_mode):
+            with open(folder / path, "rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
     return f"sha256:{total.hexdigest()}"
 
 
+def _listing(folder: Path) -> dict[str, os.stat_result]:
+    """All that is below a folder, by path."""
+    found: dict[str, os.stat_result] = {}
+    waiting = [""]
+    while waiting:
+        here = waiting.pop()
+        with os.scandir(folder / here) as entries:
+            for entry in entries:
+                path = f"{here}{entry.name}"
+                found[path] = entry.stat(follow_symlinks=False)
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(f"{path}/")
+    return found
+
+
+def _same(one: os.stat_result, other: os.stat_result) -> bool:
+    if one.st_mode != other.st_mode:
+        return False
+    return stat.S_ISDIR(one.st_mode) or (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
+
+
 def remove_tree(folder: Path) -> None:
-    """Remove a root file system, folders included that its owner may not write to."""
+    """Remove a root file system, folders included that its owner may not write to. Files stay as they are: they may be
+    one with another's."""
     if folder.exists():
-        run_host(["chmod", "-R", "u+rwX", str(folder)], 600)
+        run_host(["find", str(folder), "-type", "d", "!", "-perm", "-700", "-exec", "chmod", "u+rwx", "{}", "+"], 600)
         shutil.rmtree(folder)

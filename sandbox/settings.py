@@ -32,7 +32,7 @@ class BackendSettings(BaseModel):
     """Where it is noted who uses which image, and where unpacked images lie."""
     image_disk_bytes: int = Field(default=40 * 1024**3, ge=0)
     """Before a build, images of ours beyond this go, least recently used first."""
-    builds: int = Field(default=2, ge=1)
+    builds: int = Field(default_factory=lambda: max(2, (os.cpu_count() or 1) // 4), ge=1)
     """Image builds and pulls at the same time."""
     build_seconds: float = Field(default=3600.0, gt=0)
     """Deadline of one image build."""

@@ -12,7 +12,7 @@ import posixpath
 import re
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -38,10 +38,12 @@ from sandbox.host import CA_PATH, host_network
 from sandbox.image import LAYOUT, image_tag
 from sandbox.kept import Kept
 from sandbox.profile import HOME
-from sandbox.rootfs import PATH, Rootfs, content_digest
+from sandbox.rootfs import PATH, Rootfs, content_digest, remove_tree
 from sandbox.settings import BubblewrapSettings
 
 _RECIPES_WRITE = (REPOSITORY, HOME, "/tmp", "/var/tmp")  # noqa: S108 - folders of the image
+_WRITTEN = ("etc", "opt", "home", "root", "tmp", "var", "run", "dev", "proc", "sys")
+"""Where an environment's image differs from its base although nothing was installed."""
 _APT_CONFIG = f"{HELPERS}/apt.conf"
 _HELPERS = ("git_tool.py", "prepare.py")
 _ACCOUNT = (
@@ -104,21 +106,22 @@ class Unpacker:
             raise EnvironmentUnavailable("a recipe needs the repository's snapshot")
         base = self._base(environment.base if isinstance(environment, Recipe) else environment.image)
         name = image_tag(environment, snapshot, base.id).replace("bestpatch/env:", "env-")
-        return self._once(name, lambda part: self._environment(part, environment, snapshot, base))
+        return self._once(name, lambda part: self._environment(part, environment, snapshot, base), base)
 
-    def _once(self, name: str, make: Callable[[Path], Record]) -> Unpacked:
+    def _once(self, name: str, make: Callable[[Path], Record], base: Unpacked | None = None) -> Unpacked:
+        """`base`: the image whose copy is made into this one."""
+
         def made(part: Path) -> None:
             for gone in self.kept.trim(self._settings.image_disk_bytes):
                 self._say(f"removed the unpacked image {gone}: images take more than sandbox.image_disk_bytes")
-            self._describe(part, make(part))
+            record = make(part)
+            digest = content_digest(part / "root", (base.root, base.id) if base else None)
+            whole = record.model_copy(update={"id": digest})
+            (part / "image.json").write_text(whole.model_dump_json(indent=1), "utf-8")
 
         folder = self.kept.once(name, made)
         record = Record.model_validate_json((folder / "image.json").read_text("utf-8"))
         return Unpacked(root=folder / "root", **record.model_dump())
-
-    def _describe(self, part: Path, record: Record) -> None:
-        record = record.model_copy(update={"id": content_digest(part / "root")})
-        (part / "image.json").write_text(record.model_dump_json(indent=1), "utf-8")
 
     def _rootfs(self, part: Path) -> Rootfs:
         return Rootfs(part / "root", self._settings.build_seconds, self._say, self._cancelled)
@@ -197,9 +200,27 @@ class Unpacker:
         self, part: Path, environment: Recipe | ImageName, snapshot: Snapshot | None, base: Unpacked
     ) -> Record:
         self._say("making the environment's image")
+        if isinstance(environment, ImageName):
+            # Nothing is installed: most of the base is only read, and copying it would take most of the time.
+            try:
+                return self._made(part, environment, snapshot, base, _only_read(base.root, environment.repository))
+            except EnvironmentUnavailable:
+                if self._cancelled.is_set():
+                    raise
+                remove_tree(part / "root")
+        return self._made(part, environment, snapshot, base, ())
+
+    def _made(
+        self,
+        part: Path,
+        environment: Recipe | ImageName,
+        snapshot: Snapshot | None,
+        base: Unpacked,
+        linked: Sequence[str],
+    ) -> Record:
         network = host_network()
         rootfs = self._rootfs(part)
-        rootfs.copy(base.root)
+        rootfs.copy(base.root, linked)
         recipe = environment if isinstance(environment, Recipe) else Recipe()
         repository = environment.repository if isinstance(environment, ImageName) else REPOSITORY
         user = USER if isinstance(environment, Recipe) else base.user
@@ -234,6 +255,29 @@ class Unpacker:
         uid, gid = (int(number) for number in account.split()[-2:])
         writable = _RECIPES_WRITE if isinstance(environment, Recipe) else _all_but_helpers(rootfs.folder)
         return Record(id="", repository=posixpath.normpath(repository), uid=uid, gid=gid, env=env, writable=writable)
+
+
+def _only_read(root: Path, repository: str) -> tuple[str, ...]:
+    """Folders of an image that making an environment's image of it, without installing anything, does not write."""
+    written = {
+        "etc",
+        "opt",
+        "home",
+        "root",
+        "tmp",
+        "var",
+        "run",
+        "dev",
+        "proc",
+        "sys",
+        repository.strip("/").split("/")[0],
+    }
+    tops = [entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
+    found = [name for name in tops if name not in written]
+    if "opt" in tops and not repository.startswith("/opt/"):
+        below = [entry.name for entry in os.scandir(root / "opt") if entry.is_dir(follow_symlinks=False)]
+        found += [f"opt/{name}" for name in below if f"/opt/{name}" != HELPERS]
+    return tuple(sorted(found))
 
 
 def _all_but_helpers(root: Path) -> tuple[str, ...]:

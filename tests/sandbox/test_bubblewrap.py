@@ -22,6 +22,7 @@ from sandbox.bubblewrap import UNHELD, BubblewrapBackend, BubblewrapSettings, im
 from sandbox.bubblewrap_place import start_place
 from sandbox.errors import DiskFull, EngineUnavailable, EnvironmentUnavailable
 from sandbox.place import Room
+from sandbox.rootfs import Rootfs, remove_tree
 from sandbox.unpacked import Unpacked, Unpacker
 from sandbox.walls import NOBODY, why_not
 from tests.conformance.conftest import ENVIRONMENT, walled_in
@@ -95,6 +96,31 @@ async def test_an_image_by_name(tmp_path: Path, image: Unpacked, repository: Rep
     assert "CapEff:\t0000000000000000" in status.output
     assert "No such file" in again.output
     assert "calc.py" not in again.output
+
+
+def test_an_image_by_name_shares_what_is_only_read(tmp_path: Path, image: Unpacked, repository: Repository) -> None:
+    """A stranger's image is copied only where making it ours writes."""
+    (tmp_path / "project").symlink_to(image.root)
+    snapshots = (repository.snapshot, Snapshot(repository.snapshot.tar, "another"))
+    named = ImageName("project", "/srv/project")
+    one, other = (unpacker(tmp_path).prepare(named, snapshot).root for snapshot in snapshots)
+    assert one != other
+    assert (one / "usr/bin/git").samefile(other / "usr/bin/git")
+    assert not (one / "etc/passwd").samefile(other / "etc/passwd")
+
+
+def test_what_is_shared_cannot_be_written(image: Unpacked) -> None:
+    """Else a step of one image would change all images of its base."""
+    rootfs = Rootfs(image.root.parent.with_name(f"test-{uuid.uuid4().hex}"), 100.0, lambda _: None, threading.Event())
+    try:
+        rootfs.copy(image.root, ["usr"])
+        rootfs.run("echo more >> /etc/passwd", env={})
+        for command in ("touch /usr/made", "echo more >> /usr/bin/git", "rm /usr/bin/git"):
+            with pytest.raises(EnvironmentUnavailable, match="failed while an image was built"):
+                rootfs.run(command, env={})
+    finally:
+        remove_tree(rootfs.folder)
+    assert os.access(image.root / "usr/bin/git", os.X_OK)
 
 
 async def test_a_step_that_fails_is_told_with_its_log(backend: BubblewrapBackend, repository: Repository) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import EnvironmentUnavailable
-from sandbox.kept import Kept
+from sandbox.kept import Kept, bytes_below
 
 
 def test_it_is_made_once(tmp_path: Path) -> None:
@@ -143,3 +143,22 @@ def test_a_folder_that_is_made_while_another_removes_it_is_whole(tmp_path: Path)
     finally:
         stop.set()
         thread.join()
+
+
+def test_what_a_folder_takes_is_counted_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it is made; a build does not wait until all folders are counted again."""
+    kept = Kept(tmp_path, threading.Event())
+    kept.once("a", lambda part: (part / "file").write_bytes(b"x" * 100_000))
+    kept.release()
+    monkeypatch.setattr("sandbox.kept.bytes_below", lambda folder: pytest.fail(f"{folder} is counted again"))
+    assert kept.trim(200_000) == []
+    assert [one.bytes >= 100_000 for one in kept.idle(float("inf"))] == [True]
+    assert kept.trim(50_000) == ["a"]
+
+
+def test_names_share_what_their_file_takes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a" / "file").write_bytes(b"x" * 100_000)
+    os.link(tmp_path / "a" / "file", tmp_path / "b" / "file")
+    assert bytes_below(tmp_path / "a") == bytes_below(tmp_path) / 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import subprocess
 import tarfile
 import threading
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import EnvironmentUnavailable
-from sandbox.rootfs import Rootfs, content_digest
+from sandbox.rootfs import Rootfs, content_digest, remove_tree
 from sandbox.walls import user, why_not
 
 pytestmark = [
@@ -21,6 +22,7 @@ pytestmark = [
     pytest.mark.skipif(why_not() is not None, reason="no user namespaces, or no bwrap"),
 ]
 
+FOLDERS = ("usr/bin", "opt/big", "opt/ours", "etc")
 Member = tuple[str, bytes | str | None, bytes, int]
 """Name, content or link's target or None for a folder, kind, mode."""
 
@@ -156,3 +158,38 @@ def test_the_digest_is_of_the_content(tmp_path: Path, change: Callable[[Path], o
     assert content_digest(tmp_path / "one") == content_digest(tmp_path / "two")
     change(tmp_path / "two")
     assert content_digest(tmp_path / "one") != content_digest(tmp_path / "two")
+
+
+def test_the_digest_beside_its_base_is_of_what_differs(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    (base / "folder").mkdir(parents=True)
+    (base / "folder" / "a").write_text("x")
+    (base / "b").write_text("y")
+    known = (base, content_digest(base))
+    digests: list[str] = []
+    for number, change in enumerate(
+        ("true", "echo z >c", "echo z >b", "rm b", "chmod 700 folder", "chmod 755 folder/a")
+    ):
+        copy = tmp_path / str(number)
+        subprocess.run(["cp", "-a", base, copy], check=True)
+        subprocess.run(["sh", "-c", change], cwd=copy, check=True)
+        digests.append(content_digest(copy, known))
+    assert len(set(digests)) == len(digests)
+    subprocess.run(["cp", "-a", base, tmp_path / "again"], check=True)
+    assert content_digest(tmp_path / "again", known) == digests[0]
+    assert content_digest(tmp_path / "again", (base, "sha256:another")) != digests[0]
+
+
+def test_folders_may_stay_one_with_the_bases(tmp_path: Path, rootfs: Rootfs) -> None:
+    base = tmp_path / "base"
+    for name in FOLDERS:
+        (base / name).mkdir(parents=True)
+        (base / name / "file").write_text("old")
+    for path in (base, *base.rglob("*")):
+        os.chown(path, user(), user() if os.geteuid() == 0 else -1)
+    rootfs.copy(base, ["usr", "opt/big"])
+    assert names(rootfs) == sorted(str(path.relative_to(base)) for path in base.rglob("*"))
+    same = [name for name in FOLDERS if (base / name / "file").samefile(rootfs.folder / name / "file")]
+    assert same == ["usr/bin", "opt/big"]
+    remove_tree(rootfs.folder)
+    assert (base / "usr/bin/file").read_text() == "old"
