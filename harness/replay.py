@@ -44,6 +44,7 @@ class JournaledModel:
             portion = replace(request, sampling=replace(request.sampling, seed=seed)) if answers else request
             got = await self._model.complete(portion, min(n - len(answers), self.profile.parallel))
             self._journal.add_completions(request, got, first=len(answers))
+            await self._journal.synced()
             answers = (*answers, *got)
         return answers
 
@@ -81,6 +82,7 @@ class JournaledSandbox:
             if known is None:
                 workspace = await stack.enter_async_context(self.inner.workspace(patch))
                 self.journal.add_outcome(self.digest, 0, "repository", workspace.repository)
+                await self.journal.synced()
                 yield _JournaledWorkspace(self, patch, stack, workspace.repository, workspace)
             else:
                 yield _JournaledWorkspace(self, patch, stack, str(known), None)
@@ -96,6 +98,7 @@ class JournaledSandbox:
             if known is None:
                 known = await self._make_patch(changes)
                 self.journal.add_outcome(key, 0, "patch", known)
+                await self.journal.synced()
         outcome = cast("Mapping[str, str]", known)
         if "rejected" in outcome:
             raise PatchRejected(outcome["rejected"])
@@ -229,6 +232,7 @@ class _JournaledWorkspace:
                     outcome = await self._do(act)
                     seconds = cast("Mapping[str, float]", outcome).get("seconds", 0.0)
                     journal.add_outcome(key, number, kind, outcome, seconds=seconds)
+                    await journal.synced()
                 finally:
                     del under_way[name]
                     ended.set()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import anyio
 import pytest
 
 from agent.model.base import Completion, Message, Request, Sampling, Stage, Usage
 from agent.trajectory import Outcome, Turn
-from harness.errors import JournalError, RunConflict
+from harness.errors import DirectoryFull, JournalError, RunConflict
 from harness.journal import FILE_NAME, Journal, read_turns
 
 
@@ -38,6 +41,54 @@ def test_completions_come_back_as_they_were(tmp_path: Path) -> None:
         assert journal.completions(request().key, 1) == answers[:1]
         assert journal.completions(request().key, 3) == answers
         assert journal.completions(request("other").key, 1) == ()
+
+
+class SlowDisk:
+    """A disk that has nothing until it is let go on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.went_on, self.synced = threading.Event(), 0
+        monkeypatch.setattr(os, "fdatasync", self.sync)
+
+    def sync(self, fd: int) -> None:
+        assert os.readlink(f"/proc/self/fd/{fd}").endswith("-wal")
+        self.went_on.wait(30)
+        self.synced += 1
+
+
+@pytest.mark.anyio
+async def test_who_waits_for_the_disk_waits_for_all_who_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    with Journal(tmp_path) as journal:
+        disk = SlowDisk(monkeypatch)
+
+        async def one(name: str) -> None:
+            journal.add_completions(request(name), (completion(name),))
+            await journal.synced()
+            done.append(name)
+
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(one, str(number))
+            await anyio.sleep(0.05)
+            assert done == []
+            disk.went_on.set()
+        assert len(done) == 20
+        assert disk.synced == 2, "once for the first, once for those who wrote meanwhile"
+        await journal.synced()
+        assert disk.synced == 2
+
+
+@pytest.mark.anyio
+async def test_a_disk_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Journal(tmp_path) as journal:
+        monkeypatch.setattr(os, "fdatasync", full)
+        journal.add_outcome("key", 0, "run", {"exit_code": 0})
+        with pytest.raises(DirectoryFull, match="free some disk"):
+            await journal.synced()
 
 
 def test_usage_by_stage_and_total(tmp_path: Path) -> None:

@@ -87,6 +87,20 @@ class Portions:
         return tuple(Completion(f"seed {seed + number}", "stop", Usage(calls=not number)) for number in range(n))
 
 
+async def test_an_answer_is_on_the_disk_before_anybody_builds_on_it(tmp_path: Path) -> None:
+    waited: list[str] = []
+
+    class Waiting(Journal):
+        async def synced(self) -> None:
+            waited.append("begins")
+            await super().synced()
+            waited.append("has it")
+
+    with Waiting(tmp_path) as journal:
+        await JournaledModel(ScriptedModel([Rule("a")]), journal).complete(request())
+        assert waited == ["begins", "has it"]
+
+
 async def test_many_answers_are_kept_portion_by_portion(tmp_path: Path) -> None:
     dies, lives = Portions(2), Portions(9)
     with Journal(tmp_path) as journal, pytest.raises(ModelUnavailable):
