@@ -61,7 +61,7 @@ class Counts:
 def instances_of(options: argparse.Namespace, folder: Path) -> Path:
     """The chosen bugs as repositories and a file of instances."""
     rows = [json.loads(line) for line in options.file.read_text("utf-8").splitlines() if line.strip()]
-    rows = [row for row in rows if row["split"] == options.split][: options.count]
+    rows = [row for row in rows if options.split in ("all", row["split"])][: options.count]
     lines: list[str] = []
     for row in rows:
         made = item({**row, "hidden_test_files": {}}, folder / "repositories")

@@ -287,7 +287,7 @@ def main() -> None:
     parser.add_argument("--url", default="", help="the server, without /v1")
     parser.add_argument("--model", default="", help="what it calls the model")
     parser.add_argument("--beside", help="edits: a second server")
-    parser.add_argument("--split", default="tuning")
+    parser.add_argument("--split", default="tuning", help="`all`: both, where nothing is said of the outcomes")
     parser.add_argument("--count", type=int, default=20, help="tasks")
     parser.add_argument("--candidates", type=int, default=8)
     parser.add_argument("--workers", type=int)
