@@ -18,7 +18,7 @@ from anyio import CancelScope, CapacityLimiter, Lock
 from sandbox.base import Environment, Limits, Snapshot, digest_of
 from sandbox.bubblewrap_place import start_place
 from sandbox.cell_sandbox import Cells, CellSandbox
-from sandbox.cgroup import make_cgroup
+from sandbox.cgroup import Cgroup, make_cgroup
 from sandbox.client import free_bytes
 from sandbox.errors import DiskFull, EngineUnavailable, EnvironmentUnavailable, SandboxLost
 from sandbox.kept import Kept
@@ -46,6 +46,8 @@ class BubblewrapBackend:
         self.saved = self.settings.images or self.settings.cache / "saved"
         self._say = say
         self._ready = False
+        self._group: Cgroup | None = None
+        """One that could be made here; places have others beside it."""
         self._locks: dict[str, Lock] = {}
         self._preparing = Lock()
         self._building = CapacityLimiter(self.settings.builds)
@@ -86,11 +88,11 @@ class BubblewrapBackend:
         if why is not None:
             raise EngineUnavailable(why)
         self.images.mkdir(parents=True, exist_ok=True)
-        cgroup = make_cgroup()
-        if cgroup is None:
+        self._group = make_cgroup()
+        if self._group is None:
             self._say(UNHELD)
         else:
-            cgroup.remove()
+            self._group.remove()
 
     def _cells(self, image: Unpacked, run_id: str) -> CellSandbox:
         settings = self.settings
@@ -107,7 +109,7 @@ class BubblewrapBackend:
         )
 
         def start(limits: Limits) -> Place:
-            return start_place(image, run_id, limits, settings.open_files, self._starter)
+            return start_place(image, run_id, limits, settings.open_files, self._starter, self._group)
 
         return CellSandbox(cells, start, self._executions, self._calls, self._check_disk)
 

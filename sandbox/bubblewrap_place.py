@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from sandbox import inside
 from sandbox.base import Limits
-from sandbox.cgroup import Cgroup, make_cgroup
+from sandbox.cgroup import Cgroup
 from sandbox.errors import SandboxLost, SandboxTimeout
 from sandbox.place import Place
 from sandbox.profile import with_place
@@ -25,14 +25,17 @@ _OWN_PROCESSES = 3
 """In a cell's user namespace: the keeper with its parent, and init."""
 
 
-def start_place(image: Unpacked, run_id: str, limits: Limits, open_files: int, starter: Executor) -> Place:
-    """Start a place. Blocks. Raises SandboxLost, SandboxTimeout.
+def start_place(
+    image: Unpacked, run_id: str, limits: Limits, open_files: int, starter: Executor, group: Cgroup | None
+) -> Place:
+    """Start a place, held by a control group like that one. Blocks. Raises SandboxLost, SandboxTimeout.
 
     `starter` runs it in a thread that lives as long as the place: where that thread ends, the kernel ends the place,
     as if this process had ended.
     """
-    cgroup = make_cgroup()
+    cgroup: Cgroup | None = None
     try:
+        cgroup = group.another() if group is not None else None
         if cgroup is not None:
             cgroup.limit(_outer(limits))
         with readable(place_filter(platform.machine())) as filter_:

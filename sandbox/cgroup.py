@@ -46,6 +46,14 @@ class Cgroup:
             places = {f"/sys/fs/cgroup/{name}": folder for name, folder in self.folders.items()}
         return [word for place, folder in places.items() for word in ("--ro-bind", str(folder), place)]
 
+    def another(self) -> Cgroup:
+        """One more beside it, without trying again what can be made here. Raises OSError."""
+        name = _name()
+        cgroup = Cgroup({kind: folder.parent / name for kind, folder in self.folders.items()}, self.unified)
+        for folder in {*cgroup.folders.values()}:
+            folder.mkdir()
+        return cgroup
+
     def limit(self, limits: Limits) -> None:
         """Raises OSError."""
         memory, quota = str(limits.memory_bytes), str(int(limits.cpus * _PERIOD))
@@ -94,7 +102,7 @@ def make_cgroup(own: str | None = None, mountinfo: str | None = None) -> Cgroup 
     """
     own = Path("/proc/self/cgroup").read_text() if own is None else own
     mountinfo = Path("/proc/self/mountinfo").read_text() if mountinfo is None else mountinfo
-    name = f"{_PREFIX}{os.getpid()}-{uuid.uuid4().hex[:12]}"
+    name = _name()
     ours = dict(_ours(own, mountinfo))
     if all(controller in ours for controller in _NEEDED):
         return _made(Cgroup({c: ours[c] / name for c in (*_NEEDED, "cpu") if c in ours}, unified=False))
@@ -111,6 +119,10 @@ def make_cgroup(own: str | None = None, mountinfo: str | None = None) -> Cgroup 
                 return made
         folder = folder.parent
     return None
+
+
+def _name() -> str:
+    return f"{_PREFIX}{os.getpid()}-{uuid.uuid4().hex[:12]}"
 
 
 def _made(cgroup: Cgroup) -> Cgroup | None:

@@ -11,7 +11,7 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +38,10 @@ class Kept:
         self._cancelled = cancelled
         self._used: list[int] = []
 
-    def once(self, name: str, make: Callable[[Path], object]) -> Path:
+    def once(self, name: str, make: Callable[[Path], object], size: Callable[[Path], int] | None = None) -> Path:
         """The folder of that name, in use until `release`. Where it is not there, `make` fills a new one, which then
-        becomes it. Raises EnvironmentUnavailable when it is interrupted, and what `make` raises."""
+        becomes it; `size` says what that takes on the disk. Raises EnvironmentUnavailable when it is interrupted, and
+        what `make` raises."""
         place, part = self._folder / name, self._folder / f"{name}.part"
         while True:
             fd = self._locked(name, fcntl.LOCK_SH)
@@ -56,7 +57,7 @@ class Kept:
                     try:
                         make(part)
                         os.ftruncate(fd, 0)
-                        os.pwrite(fd, str(bytes_below(part)).encode(), 0)
+                        os.pwrite(fd, str((size or bytes_below)(part)).encode(), 0)
                         os.rename(part, place)
                     finally:
                         remove_tree(part)
@@ -139,10 +140,12 @@ class Kept:
             os.close(fd)
 
 
-def bytes_below(folder: Path) -> int:
-    """What the files below a folder take on the disk; each name of a file has its part of it."""
+def bytes_below(folder: Path, without: Collection[str] = ()) -> int:
+    """What the files below a folder take on the disk, except those below folders of these paths. Each name of a file
+    has its part of it."""
     total = 0.0
-    for root, _, files in os.walk(folder):
+    for root, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if os.path.join(root, name) not in without]
         for file in files:
             status = os.lstat(os.path.join(root, file))
             total += status.st_blocks * 512 / max(1, status.st_nlink)

@@ -44,16 +44,16 @@ class Rootfs:
         self.say = say
         self._deadline = time.monotonic() + build_seconds
         self._cancelled = cancelled
-        self._linked: list[str] = []
+        self._shared: list[str] = []
 
-    def copy(self, other: Path, linked: Sequence[str] = ()) -> None:
+    def copy(self, other: Path, shared: Sequence[str] = ()) -> None:
         """Take all files of a finished root file system of ours; where the disk can, without copying their content.
 
-        `linked`: folders of it, two levels below the root at most, whose files stay one with the other's: no command
+        `shared`: folders of it, two levels below the root at most, whose files stay one with the other's: no command
         that runs here can write there.
         """
-        self._linked = list(linked)
-        above = {os.path.dirname(path) for path in linked} - {""}
+        self._shared = list(shared)
+        above = {os.path.dirname(path) for path in shared} - {""}
         copied: list[str] = []
         for folder in ("", *above):
             if folder:
@@ -61,8 +61,8 @@ class Rootfs:
                 shutil.copystat(other / folder, self.folder / folder)
                 os.chown(self.folder / folder, user(), user() if os.geteuid() == 0 else -1)
             paths = [os.path.join(folder, name) for name in os.listdir(other / folder)]
-            copied += [path for path in paths if path not in linked and path not in above]
-        for how, paths in (("-al", self._linked), ("-a", copied)):
+            copied += [path for path in paths if path not in shared and path not in above]
+        for how, paths in (("-al", self._shared), ("-a", copied)):
             if paths:
                 argv = ["cp", how, "--parents", "--reflink=auto", "--", *paths, f"{self.folder}/"]
                 self._drain(_start(argv, cwd=other), "copying a base image")
@@ -106,8 +106,8 @@ class Rootfs:
         """Run a shell command as root in name. Gives the end of what it printed."""
         self.say((what or command).strip()[:200])
         whole = {"PATH": PATH, "HOME": "/root", **env}
-        linked = [word for path in self._linked for word in ("--ro-bind", f"{self.folder}/{path}", f"/{path}")]
-        more = [*linked, "--share-net", "--cap-add", "ALL", "--chdir", cwd]
+        guards = [word for path in self._shared for word in ("--ro-bind", f"{self.folder}/{path}", f"/{path}")]
+        more = [*guards, "--share-net", "--cap-add", "ALL", "--chdir", cwd]
         with readable(build_filter(platform.machine())) as filter_:
             argv = walls(self.folder, uid=0, gid=0, env=whole, seccomp=filter_, writable=True, more=more)
             argv += ["/bin/sh", "-ec", command, *arguments]
@@ -163,17 +163,17 @@ def _text(log: bytes | bytearray) -> str:
     return log.decode("utf-8", "replace")
 
 
-def content_digest(folder: Path, base: tuple[Path, str] | None = None) -> str:
+def content_digest(folder: Path, base: tuple[Path, str] | None = None, shared: Sequence[str] = ()) -> str:
     """Names what is in a folder: paths, kinds, permissions, contents, but no times.
 
     `base`: the folder that it was a copy of, and that one's digest. Then only what differs is read; a file of the same
-    time (in nanoseconds), size and permissions does not.
+    time (in nanoseconds), size and permissions does not, nor does anything in the folders that the two share.
     """
     total = hashlib.sha256()
-    old = _listing(base[0]) if base else {}
+    old = _listing(base[0], shared) if base else {}
     if base:
         total.update(base[1].encode())
-    new = _listing(folder)
+    new = _listing(folder, shared)
     for path in sorted(old.keys() - new.keys()):
         total.update(digest_of("gone", path).encode())
     for path, status in sorted(new.items()):
@@ -188,8 +188,8 @@ def content_digest(folder: Path, base: tuple[Path, str] | None = None) -> str:
     return f"sha256:{total.hexdigest()}"
 
 
-def _listing(folder: Path) -> dict[str, os.stat_result]:
-    """All that is below a folder, by path."""
+def _listing(folder: Path, without: Sequence[str]) -> dict[str, os.stat_result]:
+    """All that is below a folder, by path, except what is below those."""
     found: dict[str, os.stat_result] = {}
     waiting = [""]
     while waiting:
@@ -198,7 +198,7 @@ def _listing(folder: Path) -> dict[str, os.stat_result]:
             for entry in entries:
                 path = f"{here}{entry.name}"
                 found[path] = entry.stat(follow_symlinks=False)
-                if entry.is_dir(follow_symlinks=False):
+                if entry.is_dir(follow_symlinks=False) and path not in without:
                     waiting.append(f"{path}/")
     return found
 

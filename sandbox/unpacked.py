@@ -36,7 +36,7 @@ from sandbox.dockerfile import (
 from sandbox.errors import EnvironmentUnavailable
 from sandbox.host import CA_PATH, host_network
 from sandbox.image import LAYOUT, image_tag
-from sandbox.kept import Kept
+from sandbox.kept import Kept, bytes_below
 from sandbox.profile import HOME
 from sandbox.rootfs import PATH, Rootfs, content_digest, remove_tree
 from sandbox.settings import BubblewrapSettings
@@ -67,6 +67,8 @@ class Record(BaseModel):
     env: dict[str, str] = {}
     writable: tuple[str, ...] = ()
     """The folders in it that cells may write."""
+    shared: tuple[str, ...] = ()
+    """The folders whose files are one with the base's; no leading slash."""
 
 
 class Unpacked(Record):
@@ -110,16 +112,21 @@ class Unpacker:
 
     def _once(self, name: str, make: Callable[[Path], Record], base: Unpacked | None = None) -> Unpacked:
         """`base`: the image whose copy is made into this one."""
+        shared: list[str] = []
 
         def made(part: Path) -> None:
             for gone in self.kept.trim(self._settings.image_disk_bytes):
                 self._say(f"removed the unpacked image {gone}: images take more than sandbox.image_disk_bytes")
             record = make(part)
-            digest = content_digest(part / "root", (base.root, base.id) if base else None)
+            shared[:] = record.shared
+            digest = content_digest(part / "root", (base.root, base.id) if base else None, shared)
             whole = record.model_copy(update={"id": digest})
             (part / "image.json").write_text(whole.model_dump_json(indent=1), "utf-8")
 
-        folder = self.kept.once(name, made)
+        def size(part: Path) -> int:
+            return bytes_below(part, {str(part / "root" / path) for path in shared})
+
+        folder = self.kept.once(name, made, size)
         record = Record.model_validate_json((folder / "image.json").read_text("utf-8"))
         return Unpacked(root=folder / "root", **record.model_dump())
 
@@ -216,11 +223,11 @@ class Unpacker:
         environment: Recipe | ImageName,
         snapshot: Snapshot | None,
         base: Unpacked,
-        linked: Sequence[str],
+        shared: Sequence[str],
     ) -> Record:
         network = host_network()
         rootfs = self._rootfs(part)
-        rootfs.copy(base.root, linked)
+        rootfs.copy(base.root, shared)
         recipe = environment if isinstance(environment, Recipe) else Recipe()
         repository = environment.repository if isinstance(environment, ImageName) else REPOSITORY
         user = USER if isinstance(environment, Recipe) else base.user
@@ -254,7 +261,15 @@ class Unpacker:
         account = rootfs.run('python3 -c "$0" "$1" "$2"', _ACCOUNT, HELPERS, user, env=build, what="whose it is")
         uid, gid = (int(number) for number in account.split()[-2:])
         writable = _RECIPES_WRITE if isinstance(environment, Recipe) else _all_but_helpers(rootfs.folder)
-        return Record(id="", repository=posixpath.normpath(repository), uid=uid, gid=gid, env=env, writable=writable)
+        return Record(
+            id="",
+            repository=posixpath.normpath(repository),
+            uid=uid,
+            gid=gid,
+            env=env,
+            writable=writable,
+            shared=tuple(shared),
+        )
 
 
 def _only_read(root: Path, repository: str) -> tuple[str, ...]:

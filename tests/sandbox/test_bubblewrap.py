@@ -16,7 +16,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from sandbox import bubblewrap, bubblewrap_place
+from sandbox import bubblewrap
 from sandbox.base import ContainerFile, Ended, ImageName, Limits, Recipe, RepoPath, Snapshot
 from sandbox.bubblewrap import UNHELD, BubblewrapBackend, BubblewrapSettings, images_folder
 from sandbox.bubblewrap_place import start_place
@@ -195,8 +195,7 @@ def statuses(command: list[str]) -> Generator[dict[str, str]]:
 @pytest.fixture
 def unheld(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that lets us make no control group."""
-    for module in (bubblewrap, bubblewrap_place):
-        monkeypatch.setattr(module, "make_cgroup", lambda: None)
+    monkeypatch.setattr(bubblewrap, "make_cgroup", lambda: None)
 
 
 @pytest.mark.usefixtures("unheld")
@@ -230,7 +229,7 @@ def test_a_place_outlives_the_thread_that_asked_for_it(image: Unpacked) -> None:
     """The kernel ends a place with the thread that started it; threads for calls come and go."""
     with ThreadPoolExecutor(1) as starter:
         with ThreadPoolExecutor(1) as caller:
-            place = caller.submit(start_place, image, "thread", QUICK, 4096, starter).result()
+            place = caller.submit(start_place, image, "thread", QUICK, 4096, starter, None).result()
         time.sleep(0.5)
         try:
             place.open(Room(image.repository, "/home/bestpatch", 1 << 26, 1000, image.writable))

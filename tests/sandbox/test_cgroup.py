@@ -56,6 +56,17 @@ def made() -> Generator[Cgroup]:
     cgroup.remove()
 
 
+def test_another_is_beside_it(made: Cgroup) -> None:
+    another = made.another()
+    try:
+        assert another.unified == made.unified
+        assert {folder.parent for folder in another.folders.values()} == {f.parent for f in made.folders.values()}
+        assert {*another.folders.values()}.isdisjoint(made.folders.values())
+        assert all(path.exists() for path in another.procs)
+    finally:
+        another.remove()
+
+
 def test_limits_go_up_and_down(made: Cgroup) -> None:
     for memory in (100 * 1024**2, 1024**3, 50 * 1024**2):
         made.limit(Limits(memory_bytes=memory, processes=33, cpus=0.5))
