@@ -20,6 +20,7 @@ from sandbox.bubblewrap_place import start_place
 from sandbox.cell_sandbox import Cells, CellSandbox
 from sandbox.cgroup import Cgroup, make_cgroup
 from sandbox.client import free_bytes
+from sandbox.descriptors import allow_many
 from sandbox.errors import DiskFull, EngineUnavailable, EnvironmentUnavailable, SandboxLost
 from sandbox.kept import Kept
 from sandbox.place import Place
@@ -87,6 +88,7 @@ class BubblewrapBackend:
         why = why_not()
         if why is not None:
             raise EngineUnavailable(why)
+        allow_many()
         self.images.mkdir(parents=True, exist_ok=True)
         self._group = make_cgroup()
         if self._group is None:

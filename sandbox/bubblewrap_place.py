@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import select
 import subprocess
 from collections.abc import Mapping
 from concurrent.futures import Executor
@@ -13,6 +12,7 @@ from dataclasses import replace
 from sandbox import inside
 from sandbox.base import Limits
 from sandbox.cgroup import Cgroup
+from sandbox.descriptors import arrived
 from sandbox.errors import SandboxLost, SandboxTimeout
 from sandbox.place import Place
 from sandbox.profile import with_place
@@ -83,7 +83,7 @@ class PipeWire:
 
     def receive(self, seconds: float) -> bytes | None:
         """See Wire.receive."""
-        ready = select.select([self._out, self._err], [], [], seconds)[0]
+        ready = arrived([self._out, self._err], seconds)
         if self._err in ready:
             self._say(os.read(self._err, 1 << 16))
         return os.read(self._out, 1 << 18) if self._out in ready else None
@@ -121,7 +121,7 @@ class PipeWire:
 
     def last_words(self) -> str:
         """See Wire.last_words."""
-        while select.select([self._err], [], [], 0)[0] and (data := os.read(self._err, 1 << 16)):
+        while arrived([self._err], 0) and (data := os.read(self._err, 1 << 16)):
             self._say(data)
         return self._words.decode("utf-8", "replace")
 

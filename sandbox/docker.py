@@ -17,6 +17,7 @@ from sandbox.base import Environment, Limits, Snapshot, digest_of
 from sandbox.builder import Builder
 from sandbox.cell_sandbox import Cells, CellSandbox
 from sandbox.client import Refused, connect
+from sandbox.descriptors import allow_many
 from sandbox.docker_engine import Engine, reap
 from sandbox.docker_place import start_place
 from sandbox.docker_sandbox import DockerSandbox
@@ -111,6 +112,7 @@ class DockerBackend:
                 settings = self.settings
 
                 def reach() -> Engine:
+                    allow_many()
                     client = connect(settings.url, settings.engine_seconds, settings.parallel * 2 + 16)
                     engine = Engine(client, settings, client.info())
                     reap(client)

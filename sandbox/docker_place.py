@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from docker.utils import socket as docker_socket
 from sandbox import inside, profile
 from sandbox.base import Limits
 from sandbox.client import Client, Refused
+from sandbox.descriptors import arrived
 from sandbox.docker_engine import Engine
 from sandbox.errors import SandboxLost
 from sandbox.execute import Frames
@@ -69,7 +69,7 @@ class DockerWire:
 
     def receive(self, seconds: float) -> bytes | None:
         """See Wire.receive."""
-        if not select.select([self._socket], [], [], seconds)[0]:
+        if not arrived([self._socket], seconds):
             return None
         try:
             data: bytes | None = _socket.read(self._socket, 1 << 18)

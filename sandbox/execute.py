@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import select
 import shlex
 import threading
 import time
@@ -22,6 +21,7 @@ from docker.utils import socket as docker_socket
 
 from sandbox.base import Ended, Execution, Limit, Limits
 from sandbox.client import Client, Refused, State
+from sandbox.descriptors import arrived
 from sandbox.errors import SandboxError, SandboxLost, SandboxTimeout
 from sandbox.output import Ring
 
@@ -166,7 +166,7 @@ def _drain(
                 return killed_at is not None
             continue
         pause = _POLL_SECONDS if killed_at is not None else min(_POLL_SECONDS, max(deadline - now, 0))
-        if select.select([socket], [], [], pause)[0]:
+        if arrived([socket], pause):
             data = _receive(socket)
             frames.feed(data)
             open_ = bool(data)

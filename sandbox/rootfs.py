@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import select
 import shutil
 import signal
 import stat
@@ -24,6 +23,7 @@ from sandbox import inside
 from sandbox.base import digest_of
 from sandbox.build_context import Context, context_of
 from sandbox.builder import Say
+from sandbox.descriptors import arrived
 from sandbox.errors import EnvironmentUnavailable
 from sandbox.host import run_host
 from sandbox.seccomp import build_filter
@@ -125,7 +125,7 @@ class Rootfs:
                         raise EnvironmentUnavailable(
                             "the image build took too long; raise sandbox.build_seconds", _text(log)
                         )
-                    if select.select([out], [], [], _LOOK_SECONDS)[0]:
+                    if arrived([out], _LOOK_SECONDS):
                         data = os.read(out.fileno(), 1 << 16)
                         if not data:
                             break
