@@ -40,6 +40,7 @@ from harness.budget import Budget
 from harness.config import BudgetSettings, Settings
 from harness.errors import DirectoryFull, HarnessError, JournalError, RunConflict
 from harness.gate import GatedBackend, GatedModel
+from harness.gpu import GpuAccount
 from harness.journal import Journal, read_usage
 from harness.outcome import error_record, identity_of_settings, write_whole
 from harness.result import ErrorRecord, Status
@@ -125,6 +126,7 @@ class _Batch:
         self._watcher = watcher
         self._began = time.monotonic()
         self._wall = cast(float, journal.get("wall_seconds") or 0.0)
+        self._gpu = GpuAccount(journal, settings)
         self._limits = f"{settings.budget.model_dump_json()} {how.budget.model_dump_json()}"
         self._outcomes = self._known()
         self._todo = [job for job in jobs if not self._over(job)]
@@ -166,7 +168,8 @@ class _Batch:
         if not self._todo:
             return
         try:
-            shared = Shared(self._settings, self._journal.folder, self._how.patience, self._watcher.said, self._stop)
+            said, patience = self._watcher.said, self._how.patience
+            shared = Shared(self._settings, self._journal.folder, patience, said, self._stop, self._gpu.metered)
             async with shared.opened(model, backend) as (gated, sandboxes):
                 with self._scope:
                     await self._all(gated, sandboxes)
@@ -263,6 +266,7 @@ class _Batch:
         summary = self._summary(interrupted)
         try:
             self._journal.put("wall_seconds", summary.wall_seconds)
+            self._gpu.keep()
             write_whole(self._journal.folder / "summary.json", summary.model_dump_json(indent=1).encode() + b"\n")
             from harness.report.batch import render_batch  # templates and their engine are not needed before
 
@@ -275,8 +279,11 @@ class _Batch:
 
     def _summary(self, interrupted: bool) -> BatchSummary:
         mine = {job.id: self._outcomes.get(job.id) for job in self._jobs}
-        lines = tuple(line_of(name, outcome) for name, outcome in mine.items())
         done = [outcome for outcome in mine.values() if outcome is not None]
+        gpu = self._gpu.record()
+        busy = sum(outcome.usage.model_seconds for outcome in done)
+        part = gpu.seconds / busy if gpu is not None and busy else 0.0
+        lines = tuple(line_of(name, outcome, part) for name, outcome in mine.items())
         under_way = [read_usage(self._journal.folder / "tasks" / name) for name in self._unfinished]
         elapsed = time.monotonic() - self._began
         counts = counts_of(lines)
@@ -286,6 +293,7 @@ class _Batch:
             counts=counts,
             resolved_estimate=estimate({outcome.instance_id: outcome for outcome in done}),
             usage=added([*(outcome.usage for outcome in done), *under_way]),
+            gpu=gpu,
             sandbox_seconds=sum(outcome.sandbox_seconds for outcome in done),
             wall_seconds=self._wall + elapsed,
             tasks_per_hour=max(0, now) / elapsed * 3600,

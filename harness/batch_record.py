@@ -10,7 +10,7 @@ from typing import Literal
 
 from harness.outcome import write_whole
 from harness.release import release
-from harness.result import ErrorRecord, Record, Result, Status, UsageRecord
+from harness.result import ErrorRecord, GpuRecord, Record, Result, Status, UsageRecord
 
 FINISHED = frozenset({Status.SELECTED, Status.NO_CANDIDATE, Status.ABSTAINED, Status.BUDGET_SPENT})
 """A task that ended so has a prediction."""
@@ -90,6 +90,8 @@ class TaskLine(Record):
     budget_spent: str | None = None
     tokens: int = 0
     money: float = 0.0
+    gpu_seconds: float = 0.0
+    """Its part of the run's, by how long its answers were under way."""
     sandbox_seconds: float = 0.0
     wall_seconds: float = 0.0
     folder: str
@@ -107,6 +109,8 @@ class BatchSummary(Record):
     """How many tasks are solved if the confidences are right: the sum of those of chosen patches."""
     usage: UsageRecord
     """Of all invocations on the run's directory."""
+    gpu: GpuRecord | None = None
+    """Of servers that the batch has started; None where it had none."""
     sandbox_seconds: float
     wall_seconds: float
     """Of all invocations on the run's directory."""
@@ -130,7 +134,8 @@ def added(records: Sequence[UsageRecord]) -> UsageRecord:
     return UsageRecord.model_validate({name: sum(getattr(record, name) for record in records) for name in names})
 
 
-def line_of(name: str, outcome: TaskOutcome | None) -> TaskLine:
+def line_of(name: str, outcome: TaskOutcome | None, gpu: float = 0.0) -> TaskLine:
+    """`gpu`: GPU seconds of the run for each second in which an answer was under way."""
     folder = f"tasks/{name}"
     if outcome is None:
         return TaskLine(instance_id=name, status="waiting", folder=folder)
@@ -144,6 +149,7 @@ def line_of(name: str, outcome: TaskOutcome | None) -> TaskLine:
         budget_spent=outcome.budget_spent,
         tokens=outcome.usage.prompt_tokens + outcome.usage.completion_tokens,
         money=outcome.usage.money,
+        gpu_seconds=gpu * outcome.usage.model_seconds,
         sandbox_seconds=outcome.sandbox_seconds,
         wall_seconds=outcome.wall_seconds,
         folder=folder,

@@ -154,6 +154,7 @@ class PriceSettings(Section):
     prompt: float = Field(default=0.0, ge=0, description="Prompt tokens.")
     cached: float = Field(default=0.0, ge=0, description="Prompt tokens that came from the server's cache.")
     completion: float = Field(default=0.0, ge=0, description="Completion tokens.")
+    gpu_hour: float = Field(default=0.0, ge=0, description="An hour of one GPU of servers that bestpatch starts.")
 
 
 class ProfileSettings(Section):
@@ -212,6 +213,9 @@ class PathSettings(Section):
     cache: Path = Field(
         default_factory=lambda: Path(os.environ.get("BESTPATCH_CACHE") or platformdirs.user_cache_path("bestpatch")),
         description="Weights, the model server, survey results. BESTPATCH_CACHE names it as well.",
+    )
+    prices: Path | None = Field(
+        default=None, description="A TOML file with a table of prices for each model; `profile.price` goes before it."
     )
 
 

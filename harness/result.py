@@ -128,6 +128,17 @@ class UsageRecord(Record):
     """US dollars by the profile's prices."""
 
 
+class GpuRecord(Record):
+    """What the GPUs of a server that bestpatch started have spent for a run, in all invocations on its directory."""
+
+    seconds: float
+    """Of all GPUs together, busy or not."""
+    joules: float | None
+    """None where the driver does not tell."""
+    money: float
+    """US dollars by the price of a GPU hour."""
+
+
 class TurnRecord(Record):
     """One turn of one trajectory, as the report shows it."""
 
@@ -196,6 +207,8 @@ class Result(Record):
     comparison: ComparisonRecord | None
     usage: dict[str, UsageRecord]
     """By stage, and `total`."""
+    gpu: GpuRecord | None = None
+    """None where the server was not the run's own: it is another program's, or a batch's, which has it whole."""
     sandbox_seconds: float
     """Wall seconds of all executions, added up; more than the clock's where they ran side by side."""
     wall_seconds: float

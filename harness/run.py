@@ -19,6 +19,7 @@ from agent.task import Task
 from agent.trajectory import Recorder
 from harness.budget import Budget, BudgetedModel
 from harness.config import Settings
+from harness.gpu import GpuAccount
 from harness.journal import Journal
 from harness.outcome import (
     Reached,
@@ -73,6 +74,7 @@ class Run:
         self.warnings: tuple[str, ...] = ()
         self.given = given
         self.taken: tuple[Taken, ...] = ()
+        self.gpu = GpuAccount(journal, settings)
         self._began = time.monotonic()
         self._started = str(journal.get("started") or datetime.now(UTC).isoformat(timespec="seconds"))
         self._seconds = cast("dict[str, float]", journal.get("stage_seconds") or {})
@@ -138,6 +140,7 @@ class Run:
             regression=regression_record(selection.regressions) if selection else None,
             comparison=comparison_record(selection.comparison) if selection and selection.comparison else None,
             usage=self.journal.usage(),
+            gpu=self.gpu.keep(),
             sandbox_seconds=self.journal.sandbox_seconds(),
             wall_seconds=wall,
             stage_seconds=dict(self._seconds),

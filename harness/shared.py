@@ -10,9 +10,11 @@ from pathlib import Path
 from anyio import to_thread
 
 from agent.model.base import ModelServer
+from agent.model.meter import Meter
 from agent.model.open import open_model
 from harness.config import Settings, backend_settings, serving_of
 from harness.gate import Gate, GatedBackend, GatedModel
+from harness.prices import profile_changes
 from sandbox.base import Backend
 from sandbox.errors import SandboxError
 
@@ -27,6 +29,7 @@ class Shared:
     """Seconds for which what is away is waited for."""
     say: Callable[[str], None]
     give_up: Callable[[Exception], None]
+    metered: Callable[[Meter], None]
 
     @asynccontextmanager
     async def opened(
@@ -44,8 +47,9 @@ class Shared:
                         cache=self.settings.paths.cache,
                         log_dir=self.log_dir,
                         say=lambda text: self.say(f"model: {text}"),
-                        overrides=self.settings.profile.model_dump(exclude_none=True),
+                        overrides=profile_changes(self.settings),
                         serving=serving_of(self.settings),
+                        metered=self.metered,
                     )
                 )
             gated = GatedModel(model, self._gate("the model", model.check))

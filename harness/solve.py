@@ -35,6 +35,7 @@ from harness.errors import HarnessError, JournalError, UsageError
 from harness.importable import import_failures
 from harness.journal import Journal
 from harness.outcome import Reached, error_record, identity, status_of
+from harness.prices import profile_changes
 from harness.progress import Silence, Watcher
 from harness.replay import JournaledModel, JournaledSandbox
 from harness.result import ErrorRecord, Result, Status
@@ -225,7 +226,7 @@ def _answers_at_once(spec: str | None) -> bool:
 
 
 def _model(run: Run) -> AbstractAsyncContextManager[Model]:
-    overrides = run.settings.profile.model_dump(exclude_none=True)
+    overrides = profile_changes(run.settings)
     return open_model(
         run.settings.model,
         cache=run.settings.paths.cache,
@@ -233,6 +234,7 @@ def _model(run: Run) -> AbstractAsyncContextManager[Model]:
         say=lambda text: run.watcher.said("model", text),
         overrides=overrides,
         serving=serving_of(run.settings),
+        metered=run.gpu.metered,
     )
 
 

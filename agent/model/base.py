@@ -102,6 +102,8 @@ class Price:
     prompt: float = 0.0
     cached: float = 0.0
     completion: float = 0.0
+    gpu_hour: float = 0.0
+    """US dollars for an hour of one GPU of our own servers."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import cast
 
 from agent.model.base import ModelServer
 from agent.model.client import OpenAIModel
+from agent.model.meter import Meter
 from agent.model.process import Say, Server
 from agent.model.profile import overridden, profile_for
 from agent.model.replicas import Replicas
@@ -42,12 +43,13 @@ async def open_model(
     overrides: Mapping[str, object] | None = None,
     serving: Serving | None = None,
     vllm_python: str | None = None,
+    metered: Callable[[Meter], None] | None = None,
 ) -> AsyncGenerator[ModelServer]:
     """The model that a spec names, for the block; a server that we start for it ends with the block.
 
     With no spec: vLLM where it is installed and sees a GPU that is large enough, `embedded` otherwise. `overrides`
     are fields of the model's profile, `serving` is how vLLM is to serve; `vllm_python` names the Python that has vLLM
-    (else BESTPATCH_VLLM_PYTHON).
+    (else BESTPATCH_VLLM_PYTHON). `metered` gets a meter of the GPUs of a server that was started.
     Raises ModelSpecError, ModelUnavailable, ModelDenied.
     """
     meant = parse_spec(spec) if spec is not None else await default_spec(say, vllm_python)
@@ -65,6 +67,8 @@ async def open_model(
                 place = Place(cache, say, log_dir, vllm_python)
                 wanted = serving or Serving()
                 ready = await stack.enter_async_context(started(meant, place, wanted, changes))
+                if metered is not None and ready.gpus:
+                    metered(Meter(ready.gpus))
                 clients = [await _client(stack, server, ready) for server in ready.servers]
                 yield _as_one([WarmedModel(client, ready.copies) for client in clients], wanted, say)
 

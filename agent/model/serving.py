@@ -59,6 +59,8 @@ class Gpu:
     free: int
     capability: tuple[int, int] = (0, 0)
     name: str = "GPU"
+    uuid: str = ""
+    """As the driver names it; "" where torch does not tell."""
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,8 @@ class Started:
     copies: int
     """Of a shared prefix that one server keeps; see WarmedModel."""
     servers: tuple[Server, ...] = ()
+    gpus: tuple[str, ...] = ()
+    """UUIDs of the GPUs that they have; "" for those whose is not known."""
 
 
 @asynccontextmanager
@@ -108,4 +110,5 @@ async def _vllm(
     ]
     if "parallel" not in changes:
         profile = replace(profile, parallel=plan.sequences)
-    return launches, Started(spec.model, profile, patience_of(installed), key, 1)
+    gpus = tuple(installed.gpus[number].uuid for devices in plan.devices for number in devices)
+    return launches, Started(spec.model, profile, patience_of(installed), key, 1, gpus=gpus)

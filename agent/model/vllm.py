@@ -44,7 +44,9 @@ if found["version"]:
     for number in range(torch.cuda.device_count()):
         free, memory = torch.cuda.mem_get_info(number)
         about = torch.cuda.get_device_properties(number)
+        uuid = "GPU-%s" % about.uuid if hasattr(about, "uuid") else ""
         gpu = {"memory": memory, "free": free, "capability": [about.major, about.minor], "name": about.name}
+        gpu["uuid"] = uuid
         found["gpus"].append(gpu)
 print(json.dumps(found))
 """

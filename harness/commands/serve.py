@@ -15,6 +15,7 @@ from agent.model.start import Place, Started, started
 from harness.commands.common import give, run_until_signal, say
 from harness.config import Settings, serving_of
 from harness.errors import UsageError
+from harness.prices import profile_changes
 from harness.run import unwrapped
 
 KEY = "BESTPATCH_API_KEY"
@@ -30,7 +31,7 @@ async def _serve(settings: Settings, place: Place, as_json: bool) -> None:
     spec = parse_spec(settings.model) if settings.model else await default_spec(say)
     if not isinstance(spec, Embedded | Vllm):
         raise UsageError(f"{settings.model} is served elsewhere or not at all; name vllm:NAME_OR_PATH or embedded")
-    changes = settings.profile.model_dump(exclude_none=True)
+    changes = profile_changes(settings)
     async with started(spec, place, serving_of(settings), changes) as ready:
         _tell(ready, new_key=place.key is None, as_json=as_json)
         with unwrapped():

@@ -10,6 +10,7 @@ from harness.batch_record import BatchSummary, TaskLine
 from harness.release import release
 from harness.report.render import asset, environment, policy
 from harness.report.text import clean, count, money, plural, seconds
+from harness.report.usage import gpu_facts
 from harness.result import Status
 
 CHIPS = {
@@ -76,6 +77,7 @@ def make_page(summary: BatchSummary) -> BatchPage:
         ("tasks an hour", f"{summary.tasks_per_hour:.0f}"),
         ("tokens", count(spent.prompt_tokens + spent.completion_tokens)),
         ("money", money(spent.money)),
+        *gpu_facts(summary.gpu),
     ]
     tone, symbol, headline, advice = _story(summary)
     counts = [(status.value.replace("_", " "), summary.counts.get(status, 0), CHIPS[status]) for status in ORDER]

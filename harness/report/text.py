@@ -76,6 +76,12 @@ def money(value: float) -> str:
     return f"${value:.2f}" if value >= 0.1 else f"${value:.4f}"
 
 
+def energy(joules: float) -> str:
+    """Energy for people: `84 Wh`, `1.2 kWh`."""
+    hours = joules / 3600
+    return f"{hours:.2g} Wh" if hours < 10 else f"{hours:.0f} Wh" if hours < 1000 else f"{hours / 1000:.1f} kWh"
+
+
 def percent(share: float) -> str:
     return f"{100 * share:.0f} %"
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from harness.config import Settings
-from harness.report.text import clean, count, money, percent, seconds
-from harness.result import Result, UsageRecord
+from harness.report.text import clean, count, energy, money, percent, seconds
+from harness.result import GpuRecord, Result
 
 STAGES = (
     "environment",
@@ -37,6 +37,8 @@ class StageView:
     cached: str
     completion: str
     model_seconds: str
+    gpu: str
+    """Its part of the GPUs' time, by how long its answers were under way; "" where that is not known."""
     money: str
 
 
@@ -52,12 +54,12 @@ class TimeView:
 
 def stages(result: Result) -> tuple[StageView, ...]:
     """The rows of the usage table, in the order of the stages."""
-    return tuple(_stage(name, result.usage[name]) for name in in_order(result.usage) if name != "total")
+    return tuple(_stage(name, result) for name in in_order(result.usage) if name != "total")
 
 
 def total(result: Result) -> StageView | None:
     """The table's last row."""
-    return _stage("total", result.usage["total"]) if "total" in result.usage else None
+    return _stage("total", result) if "total" in result.usage else None
 
 
 def timeline(result: Result) -> tuple[TimeView, ...]:
@@ -76,7 +78,18 @@ def in_order(names: Iterable[str]) -> list[str]:
     return [*(name for name in STAGES if name in given), *(name for name in given if name not in STAGES)]
 
 
-def _stage(name: str, usage: UsageRecord) -> StageView:
+def gpu_facts(gpu: GpuRecord | None) -> list[tuple[str, str]]:
+    """What the GPUs spent, as facts of a headline."""
+    if gpu is None:
+        return []
+    facts = [("GPU time", seconds(gpu.seconds))]
+    facts += [("energy", energy(gpu.joules))] if gpu.joules is not None else []
+    return facts + ([("GPU money", money(gpu.money))] if gpu.money else [])
+
+
+def _stage(name: str, result: Result) -> StageView:
+    usage, whole = result.usage[name], result.usage["total"].model_seconds
+    gpu = result.gpu.seconds * usage.model_seconds / whole if result.gpu and whole else None
     return StageView(
         name=name.replace("_", " "),
         calls=count(usage.calls),
@@ -84,6 +97,7 @@ def _stage(name: str, usage: UsageRecord) -> StageView:
         cached=share(usage.cached_tokens, usage.prompt_tokens),
         completion=count(usage.completion_tokens),
         model_seconds=seconds(usage.model_seconds),
+        gpu="" if gpu is None else seconds(gpu),
         money=money(usage.money),
     )
 

@@ -16,7 +16,18 @@ from harness.report.matrix_svg import MEANINGS, SYMBOLS, Picture, picture
 from harness.report.prose import Block, blocks
 from harness.report.story import Story, tell
 from harness.report.text import clean, count, first_line, money, plural, seconds
-from harness.report.usage import STAGES, StageView, TimeView, command, manifest_rows, share, stages, timeline, total
+from harness.report.usage import (
+    STAGES,
+    StageView,
+    TimeView,
+    command,
+    gpu_facts,
+    manifest_rows,
+    share,
+    stages,
+    timeline,
+    total,
+)
 from harness.result import CandidateRecord, Result, ScriptRecord, TurnRecord
 
 TURNS_SHOWN = 400
@@ -163,7 +174,7 @@ def _facts(result: Result, classes: int) -> tuple[tuple[str, str], ...]:
             ("prompt tokens cached", cached),
             ("money", money(spent.money)),
         ]
-    return tuple(facts)
+    return (*facts, *gpu_facts(result.gpu))
 
 
 def class_names(result: Result) -> dict[str, str]:

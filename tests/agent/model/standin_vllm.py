@@ -14,7 +14,7 @@ GPUS = 2
 
 _TORCH = f"""
 class _About:
-    major, minor, name = 9, 0, "stand-in"
+    major, minor, name, uuid = 9, 0, "stand-in", "00000000-0000-0000-0000-000000000000"
 
 
 class cuda:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from agent.errors import ModelUnavailable
 from agent.model.base import Message, Request, Sampling, Stage
+from agent.model.meter import Meter
 from agent.model.open import open_model
 from agent.model.process import free_port
 from agent.model.serving import Serving
@@ -45,6 +47,20 @@ async def test_a_replica_on_each_gpu(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == ["vllm-0.log", "vllm-1.log"]
     assert "2 replicas on 1 GPU each" in said[0]
     assert not any(alive(call["pid"]) for call in calls(tmp_path / "v"))
+
+
+async def test_the_gpus_of_servers_of_our_own_are_metered(tmp_path: Path) -> None:
+    meters: list[Meter] = []
+    python = make(tmp_path / "v")
+    async with open_model(
+        f"vllm:{MODEL}", cache=tmp_path, vllm_python=str(python), serving=Serving(replicas=2), metered=meters.append
+    ):
+        before = time.monotonic()
+        first = meters[0].read()
+        await anyio.sleep(0.1)
+        spent = meters[0].read().seconds - first.seconds
+        assert 0.2 <= spent <= 2 * (time.monotonic() - before), "of two GPUs"
+        assert first.joules is None, "no driver here knows them"
 
 
 async def test_ports_and_key_that_somebody_must_know(tmp_path: Path) -> None:
