@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import threading
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import anyio
@@ -31,37 +32,49 @@ _LABEL = re.compile(r"^[\s>#*_`-]*(?:summary|description)[\s*_`]*[:\-–][\s*_`]
 
 
 class Summaries:
-    """Summaries by file content and model, in one SQLite file that several runs may use at once."""
+    """Summaries by file content and model, in one SQLite file that several runs may use at once.
+
+    A cache that is damaged, or cannot be written, costs time, not the task. The last summaries may be lost with the
+    machine's power: waiting for the disk after each took 4 s of a survey of 569 files that is done in 0.15 s without.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._turn = threading.Lock()
+        """Threads may share the connection, one at a time."""
+        self._database: sqlite3.Connection | None = None
+        with suppress(sqlite3.DatabaseError, OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            database = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
+            try:
+                database.execute("PRAGMA journal_mode = WAL")
+                database.execute("PRAGMA synchronous = NORMAL")
+                database.execute("CREATE TABLE IF NOT EXISTS summary (key TEXT PRIMARY KEY, text TEXT NOT NULL)")
+            except sqlite3.DatabaseError:
+                database.close()
+                raise
+            self._database = database
 
-    def _open(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        database = sqlite3.connect(self._path, timeout=10)
-        database.execute("CREATE TABLE IF NOT EXISTS summary (key TEXT PRIMARY KEY, text TEXT NOT NULL)")
-        return database
+    def close(self) -> None:
+        if self._database is not None:
+            self._database.close()
 
     def get(self, keys: Sequence[str]) -> dict[str, str]:
-        """The known ones among the keys. A damaged cache knows nothing."""
-        found: dict[str, str] = {}
-        try:
-            with closing(self._open()) as database:
-                for key in keys:
-                    row = database.execute("SELECT text FROM summary WHERE key = ?", (key,)).fetchone()
-                    if row is not None:
-                        found[key] = str(row[0])
-        except sqlite3.DatabaseError:
+        """The known ones among the keys. Blocks."""
+        if self._database is None:
             return {}
+        found: dict[str, str] = {}
+        with suppress(sqlite3.DatabaseError), self._turn:
+            for key in keys:
+                row = self._database.execute("SELECT text FROM summary WHERE key = ?", (key,)).fetchone()
+                if row is not None:
+                    found[key] = str(row[0])
         return found
 
     def put(self, key: str, text: str) -> None:
-        """Keep a summary. A cache that cannot be written costs time later, not the task."""
-        try:
-            with closing(self._open()) as database, database:
-                database.execute("INSERT OR REPLACE INTO summary VALUES (?, ?)", (key, text))
-        except sqlite3.DatabaseError:
-            return
+        """Keep a summary. Blocks while another run writes."""
+        if self._database is not None:
+            with suppress(sqlite3.DatabaseError), self._turn:
+                self._database.execute("INSERT OR REPLACE INTO summary VALUES (?, ?)", (key, text))
 
 
 def summary_key(model: Model, file: Source) -> str:
@@ -98,7 +111,13 @@ async def survey(
     A file that is longer than the window is described by its outline and recorded, as is a file whose description
     failed twice: it then simply has no summary here. Raises ModelUnavailable and ModelDenied.
     """
-    summaries = Summaries(cache / "survey.sqlite3")
+    with closing(await anyio.to_thread.run_sync(Summaries, cache / "survey.sqlite3")) as summaries:
+        return await _surveyed(files, model, summaries, tokens, seed, recorder)
+
+
+async def _surveyed(
+    files: Sequence[Source], model: Model, summaries: Summaries, tokens: int, seed: int, recorder: Recorder
+) -> Mapping[RepoPath, str]:
     keys = {file.path: summary_key(model, file) for file in files}
     known = await anyio.to_thread.run_sync(summaries.get, list(keys.values()))
     count = counter(model.profile.chars_per_token)
