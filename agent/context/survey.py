@@ -46,7 +46,8 @@ class Summaries:
             path.parent.mkdir(parents=True, exist_ok=True)
             database = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
             try:
-                database.execute("PRAGMA journal_mode = WAL")
+                with suppress(sqlite3.OperationalError):  # another run is just doing the same
+                    database.execute("PRAGMA journal_mode = WAL")
                 database.execute("PRAGMA synchronous = NORMAL")
                 database.execute("CREATE TABLE IF NOT EXISTS summary (key TEXT PRIMARY KEY, text TEXT NOT NULL)")
             except sqlite3.DatabaseError:
