@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from itertools import pairwise
 from pathlib import Path
 
 import anyio
@@ -11,7 +12,7 @@ import pytest
 
 from agent.context.gather import Context
 from agent.errors import ModelSpecError, ModelUnavailable
-from agent.model.base import Stage
+from agent.model.base import Request, Stage
 from agent.model.scripted import Rule, ScriptedModel, load_scripted
 from agent.task import Task
 from harness import Result, Settings, Status, local_task, solve
@@ -65,6 +66,39 @@ async def test_the_right_patch_is_selected_and_written(
     assert result.usage["total"].calls == len(model.requests)
     assert (backend.opened, backend.ended, backend.closed) == (1, 1, 0), "what was given stays open"
     jsonschema.validate(result.model_dump(mode="json"), Result.model_json_schema())
+
+
+async def test_all_requests_of_a_task_are_the_same_up_to_where_they_differ(
+    task: Task, settings: Settings, tmp_path: Path
+) -> None:
+    """What a server's prefix cache lives on: one system message for all stages, and conversations that only grow."""
+    scripts = [f"```python\nfrom calc import add\nassert add{case}\n```" for case in ("(1, 2) == 3", "(2, 2) == 5")]
+    sums = ["a + b", "5 if a == b else 0"]  # one for each script, so that the votes are even
+    edits = [f"calc.py\n```python\ndef add(a, b):\n    return {text}\n```" for text in sums]
+    compares = ["```python\nfrom calc import add\nprint(add(2, 5))\n```"]
+    model = ScriptedModel(
+        [
+            Rule(*scripts, stage=Stage.TEST_WRITING),
+            Rule(*edits, stage=Stage.EDITING),
+            Rule(*compares, stage=Stage.COMPARISON),
+        ]
+    )
+    turns = settings.selection.model_copy(update={"comparison_turns": 2})
+    await solve(
+        task, settings.model_copy(update={"selection": turns}), out=tmp_path / "out", model=model, backend=HostBackend()
+    )
+    asked = [r for r in model.requests if r.stage in (Stage.TEST_WRITING, Stage.EDITING, Stage.COMPARISON)]
+    assert {r.stage for r in asked} == {Stage.TEST_WRITING, Stage.EDITING, Stage.COMPARISON}
+    assert len({r.messages[0] for r in asked}) == 1
+    assert sum(r.stage is Stage.TEST_WRITING and r.turn == 0 for r in asked) == 1, "all first scripts are one request"
+    conversations: dict[tuple[Stage, str], list[Request]] = {}
+    for request in sorted(asked, key=lambda r: r.turn):
+        conversations.setdefault((request.stage, request.trajectory), []).append(request)
+    grown = 0
+    for before, after in (pair for requests in conversations.values() for pair in pairwise(requests)):
+        assert after.messages[: len(before.messages)] == before.messages
+        grown += 1
+    assert grown > 0
 
 
 async def test_the_same_directory_repeats_nothing(
