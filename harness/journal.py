@@ -10,6 +10,7 @@ takes long is the disk; a thread waits for it, once for all who wrote meanwhile 
 from __future__ import annotations
 
 import json
+import math
 import os
 import sqlite3
 import time
@@ -30,6 +31,8 @@ from harness.lock import locked
 from harness.result import TurnRecord, UsageRecord
 
 FILE_NAME = "journal.sqlite"
+_QUICK = 0.0002
+"""Seconds; a disk that took less the last time is waited for at once, since handing over to a thread takes as long."""
 
 
 class Journal:
@@ -56,7 +59,9 @@ class Journal:
         """SQLite's write-ahead log, open to be synced."""
         self._written = self._on_disk = 0
         """Commits; those that the disk has."""
-        self._syncing = anyio.Lock()
+        self._last_sync = math.inf
+        """Seconds that it took."""
+        self._syncing = anyio.Lock(fast_acquire=True)
 
     def __enter__(self) -> Journal:
         return self
@@ -85,10 +90,14 @@ class Journal:
             async with self._syncing:  # who waits here finds its own on the disk, most of the time
                 if self._on_disk < mine:
                     written = self._written
-                    await anyio.to_thread.run_sync(self._sync)
+                    if self._last_sync < _QUICK:
+                        self._sync()
+                    else:
+                        await anyio.to_thread.run_sync(self._sync)
                     self._on_disk = written
 
     def _sync(self) -> None:
+        began = time.monotonic()
         try:
             if self._log is None:
                 self._log = os.open(self.folder / f"{FILE_NAME}-wal", os.O_RDONLY | os.O_CLOEXEC)
@@ -96,6 +105,7 @@ class Journal:
         except OSError as error:
             kind = DirectoryFull if error.errno in FULL else JournalError
             raise kind(f"{self.folder / FILE_NAME}: {error}; free some disk, then run the same command") from error
+        self._last_sync = time.monotonic() - began
 
     def identify(self, identity: Mapping[str, object]) -> bool:
         """Bind the directory to what decides a run's outcome; True when it was begun before.
