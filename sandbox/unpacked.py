@@ -225,6 +225,7 @@ class Unpacker:
         base: Unpacked,
         shared: Sequence[str],
     ) -> Record:
+        """`shared`: folders of the base whose files stay one with it; see `Rootfs.copy`."""
         network = host_network()
         rootfs = self._rootfs(part)
         rootfs.copy(base.root, shared)
@@ -274,19 +275,7 @@ class Unpacker:
 
 def _only_read(root: Path, repository: str) -> tuple[str, ...]:
     """Folders of an image that making an environment's image of it, without installing anything, does not write."""
-    written = {
-        "etc",
-        "opt",
-        "home",
-        "root",
-        "tmp",
-        "var",
-        "run",
-        "dev",
-        "proc",
-        "sys",
-        repository.strip("/").split("/")[0],
-    }
+    written = {*_WRITTEN, repository.strip("/").split("/")[0]}
     tops = [entry.name for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)]
     found = [name for name in tops if name not in written]
     if "opt" in tops and not repository.startswith("/opt/"):

@@ -84,16 +84,21 @@ async def test_an_image_by_name(tmp_path: Path, image: Unpacked, repository: Rep
         sandbox = await backend.open(environment, repository.snapshot, run_id="by-name")
         async with sandbox.workspace() as workspace:
             command = "id -u; pwd; echo x > /etc/made && echo y > calc.py && cat /etc/made; git status --short"
+            shared = await workspace.run(["sh", "-c", "echo more >> /usr/bin/patch && tail -n 1 /usr/bin/patch"])
             written = await workspace.run(["sh", "-c", command], limits=QUICK)
             ours = await workspace.run(["sh", "-c", "echo x > /opt/bestpatch/git_tool.py"], limits=QUICK)
             status = await workspace.run(["cat", "/proc/self/status"], limits=QUICK)
         async with sandbox.workspace() as workspace:
             again = await workspace.run(["sh", "-c", "ls /etc/made; git status --short"], limits=QUICK)
+            whole = await workspace.run(["sh", "-c", "tail -c 5 /usr/bin/patch | od -c"], limits=QUICK)
     finally:
         await backend.close()
     assert written.output == "0\n/srv/project\nx\n M calc.py\n"
     assert ours.exit_code != 0
     assert "CapEff:\t0000000000000000" in status.output
+    assert shared.output.endswith("more\n"), "also in a folder that the image shares with its base"
+    assert whole.exit_code == 0
+    assert "m   o   r   e" not in whole.output
     assert "No such file" in again.output
     assert "calc.py" not in again.output
 
