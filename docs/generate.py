@@ -94,7 +94,11 @@ def _table(model: type[BaseModel], prefix: str) -> str:
     return "".join(rows)
 
 
-_MACHINES_OWN = {"sandbox.parallel": "processors, at least 2", "paths.cache": "the user's cache folder"}
+_MACHINES_OWN = {
+    "sandbox.parallel": "processors, at least 2",
+    "sandbox.builds": "a quarter of the processors, at least 2",
+    "paths.cache": "the user's cache folder",
+}
 
 
 def _default(key: str, field: Any) -> str:
