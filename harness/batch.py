@@ -26,15 +26,7 @@ from agent.errors import AgentError, ModelError
 from agent.given import Given
 from agent.model.base import ModelServer
 from agent.task import Task
-from harness.batch_record import (
-    BatchSummary,
-    Predictions,
-    TaskOutcome,
-    added,
-    counts_of,
-    estimate,
-    line_of,
-)
+from harness.batch_record import BatchSummary, Predictions, TaskOutcome, added, counts_of, estimate, line_of
 from harness.batch_watch import BatchSilence, BatchWatcher
 from harness.budget import Budget
 from harness.config import BudgetSettings, Settings

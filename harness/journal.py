@@ -28,6 +28,7 @@ from agent.trajectory import Turn
 from harness.errors import FULL, DirectoryFull, JournalError, RunConflict
 from harness.journal_schema import migrate
 from harness.lock import locked
+from harness.records import turn_record, usage_record
 from harness.result import TurnRecord, UsageRecord
 
 FILE_NAME = "journal.sqlite"
@@ -252,32 +253,6 @@ def _usage(db: sqlite3.Connection) -> dict[str, UsageRecord]:
         found[str(stage)] = usage_record(usage)
     found["total"] = usage_record(total)
     return found
-
-
-def usage_record(usage: Usage) -> UsageRecord:
-    return UsageRecord(
-        calls=usage.calls,
-        prompt_tokens=usage.prompt_tokens,
-        cached_tokens=usage.cached_tokens,
-        completion_tokens=usage.completion_tokens,
-        model_seconds=usage.seconds,
-        money=usage.money,
-    )
-
-
-def turn_record(turn: Turn) -> TurnRecord:
-    return TurnRecord(
-        stage=turn.stage.value,
-        trajectory=turn.trajectory,
-        index=turn.index,
-        prompt=turn.prompt,
-        completion=turn.completion.text,
-        finish=turn.completion.finish,
-        outcome=turn.outcome.value,
-        feedback=turn.feedback,
-        completion_tokens=turn.completion.usage.completion_tokens,
-        seconds=turn.completion.usage.seconds,
-    )
 
 
 def _short(value: object) -> str:

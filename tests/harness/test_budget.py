@@ -9,7 +9,7 @@ from agent.model.base import Usage
 from agent.model.scripted import Rule, ScriptedModel
 from harness.budget import Budget, BudgetedModel, SpentModel
 from harness.config import BudgetSettings
-from harness.journal import usage_record
+from harness.records import usage_record
 from tests.harness.test_journal import request
 
 NOTHING = usage_record(Usage())

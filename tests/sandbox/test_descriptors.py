@@ -63,7 +63,7 @@ def test_the_limit_is_raised_as_far_as_it_may() -> None:
 @pytest.mark.skipif(why_not() is not None, reason="no user namespaces, or no bwrap")
 @pytest.mark.usefixtures("crowded")
 async def test_a_place_at_high_descriptors(repository: Repository) -> None:
-    await _runs(BubblewrapBackend(BubblewrapSettings(parallel=1)), repository)
+    assert await _says(BubblewrapBackend(BubblewrapSettings(parallel=1)), repository) == "here\n"
 
 
 @pytest.mark.docker
@@ -72,15 +72,16 @@ async def test_a_place_at_high_descriptors(repository: Repository) -> None:
 @pytest.mark.parametrize("isolation", ["cells", "containers"])
 @pytest.mark.usefixtures("crowded")
 async def test_a_container_at_high_descriptors(repository: Repository, isolation: str) -> None:
-    await _runs(DockerBackend(DockerSettings.model_validate({"parallel": 1, "isolation": isolation})), repository)
+    backend = DockerBackend(DockerSettings.model_validate({"parallel": 1, "isolation": isolation}))
+    assert await _says(backend, repository) == "here\n"
 
 
-async def _runs(backend: BubblewrapBackend | DockerBackend, repository: Repository) -> None:
+async def _says(backend: BubblewrapBackend | DockerBackend, repository: Repository) -> str:
     try:
         sandbox = await backend.open(ENVIRONMENT, repository.snapshot, run_id="crowded")
         async with sandbox.workspace() as workspace:
             execution = await workspace.run(["echo", "here"], limits=Limits(seconds=30.0))
-        assert execution.output == "here\n"
         await sandbox.close()
+        return execution.output
     finally:
         await backend.close()
