@@ -54,7 +54,12 @@ class BudgetSettings(Section):
 class LimitSettings(Section):
     """What one execution in a sandbox may use."""
 
-    seconds: Seconds = Field(default=100.0, gt=0, le=86400, description="Deadline of one execution.")
+    seconds: Seconds | None = Field(
+        default=None,
+        gt=0,
+        le=86400,
+        description="Deadline of one execution; unless given, 100s, and less for test scripts where imports are quick.",
+    )
     memory: Bytes = Field(default=4 * 1024**3, ge=64 * 1024**2, description="Memory of one execution.")
     cpus: float = Field(default=2.0, gt=0, description="Processors of one execution.")
     processes: int = Field(default=512, ge=16, description="Processes of one execution.")
@@ -250,8 +255,8 @@ class Settings(BaseSettings):
 
 
 def limits_of(settings: LimitSettings) -> Limits:
-    """The limits of one execution, as sandboxes take them."""
-    return Limits(settings.seconds, settings.memory, settings.cpus, settings.processes)
+    """The limits of one execution, as sandboxes take them; with their own deadline where none was given."""
+    return Limits(settings.seconds or Limits.seconds, settings.memory, settings.cpus, settings.processes)
 
 
 def serving_of(settings: Settings) -> Serving:

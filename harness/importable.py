@@ -6,7 +6,7 @@ Known before the first trajectory, that costs a user seconds; found in the trans
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sandbox.base import UNEDITED, Limits, Sandbox, Tree
 from sandbox.script import Verdict
@@ -15,6 +15,7 @@ from selection.execute import execute
 _NO_PACKAGES = frozenset(
     {"benchmark", "benchmarks", "doc", "docs", "example", "examples", "script", "scripts", "test", "testing", "tests"}
 )
+_FOR_TOOLS = frozenset({"conftest", "noxfile", "setup", "tasks"})
 _SCRIPT = """\
 import importlib, sys
 failed = 0
@@ -30,6 +31,31 @@ sys.exit(failed)
 _MOST = 5
 _SECONDS = 60.0
 
+_AT_LEAST = 5.0
+_TIMES = 20.0
+"""A script may take so many seconds, and so many times what the import took."""
+
+
+@dataclass(frozen=True)
+class Importable:
+    """What the import of the repository's packages, or its modules, showed."""
+
+    warnings: tuple[str, ...] = ()
+    """A sentence for each package that cannot be imported."""
+    seconds: float | None = None
+    """What it took; None where that is not known."""
+
+    def deadline(self, limits: Limits) -> Limits:
+        """The limits with a deadline for a test script, by what the import took, and never later than theirs.
+
+        A script checks one issue, and works about as long as the import does. One that never ends is no rarity: the bug
+        may be just that, and an edit or a script has one easily. Of ten small bugs one is such a bug, and each script
+        for it took all of 100 s: the others had ended after 7 s, and 190 s later the batch still waited for that one.
+        """
+        if self.seconds is None:
+            return limits
+        return replace(limits, seconds=min(limits.seconds, _AT_LEAST + _TIMES * self.seconds))
+
 
 def packages(tree: Tree) -> tuple[str, ...]:
     """The packages at the root and in `src`, by their folders' names; not those for tests and documentation."""
@@ -43,18 +69,26 @@ def packages(tree: Tree) -> tuple[str, ...]:
     return tuple(sorted(found))[:_MOST]
 
 
-async def import_failures(sandbox: Sandbox, tree: Tree, limits: Limits) -> tuple[str, ...]:
-    """A sentence for each package whose import fails. That is no error of the run's: the issue may be just that.
+def modules(tree: Tree) -> tuple[str, ...]:
+    """The modules at the root, for a repository without packages; not those that are there for tools."""
+    names = (path.removesuffix(".py") for path in sorted(tree) if path.endswith(".py"))
+    return tuple(name for name in names if name.isidentifier() and name not in _FOR_TOOLS)[:_MOST]
+
+
+async def try_import(sandbox: Sandbox, tree: Tree, limits: Limits) -> Importable:
+    """Imports the packages, or else the modules at the root, which may fail: they may be programs.
+
+    That an import fails is no error of the run's: the issue may be just that.
 
     Raises DiskFull.
     """
     names = packages(tree)
-    if not names:
-        return ()
-    source = _SCRIPT.format(names=names)
+    source = _SCRIPT.format(names=names or modules(tree))
     run = await execute(sandbox, source, UNEDITED, replace(limits, seconds=_SECONDS))
+    seconds = run.execution.seconds or None  # no time at all: the sandbox was lost
     if run.verdict is not Verdict.FAILED:
-        return ()  # also where the import ends the interpreter, or never ends: that is seen in the scripts' output
+        # Also where the import ends the interpreter, or never ends: that is seen in the scripts' output.
+        return Importable(seconds=seconds)
     said: list[str] = []
     for line in run.execution.output.splitlines():
         name, _, why = line.partition(": ")
@@ -64,4 +98,4 @@ async def import_failures(sandbox: Sandbox, tree: Tree, limits: Limits) -> tuple
                 "issue is not just that, say how the project is installed, for example with older versions of what it "
                 "needs (--install, --python)."
             )
-    return tuple(said)
+    return Importable(tuple(said), seconds)

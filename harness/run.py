@@ -18,7 +18,7 @@ from agent.model.base import Model, Profile
 from agent.task import Task
 from agent.trajectory import Recorder
 from harness.budget import Budget, BudgetedModel
-from harness.config import Settings
+from harness.config import Settings, limits_of
 from harness.gpu import GpuAccount
 from harness.journal import Journal
 from harness.outcome import (
@@ -72,6 +72,8 @@ class Run:
         self.context: Context | None = None
         self.profile: Profile | None = None
         self.warnings: tuple[str, ...] = ()
+        self.limits = limits_of(settings.limits)
+        """Of the execution of a test script."""
         self.given = given
         self.taken: tuple[Taken, ...] = ()
         self.gpu = GpuAccount(journal, settings)

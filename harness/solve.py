@@ -32,7 +32,7 @@ from harness.budget import Budget, SpentModel
 from harness.closed import ClosedSandbox
 from harness.config import Settings, backend_settings, limits_of, serving_of
 from harness.errors import HarnessError, JournalError, UsageError
-from harness.importable import import_failures
+from harness.importable import try_import
 from harness.journal import Journal
 from harness.outcome import Reached, error_record, identity, status_of
 from harness.prices import profile_changes
@@ -118,7 +118,10 @@ async def _way(
 
 async def _importable(run: Run, sandbox: Sandbox) -> None:
     tree = await sandbox.tree()
-    run.warnings = await import_failures(sandbox, tree, limits_of(run.settings.limits))
+    limits = limits_of(run.settings.limits)
+    found = await try_import(sandbox, tree, limits)
+    run.warnings = found.warnings
+    run.limits = limits if run.settings.limits.seconds else found.deadline(limits)
     for warning in run.warnings:
         run.watcher.said("environment", f"warning: {warning}")
 
@@ -141,7 +144,7 @@ async def _candidates(run: Run, context: Context, model: Model, sandbox: Sandbox
         test_turns=run.settings.test_turns,
         edit_turns=run.settings.edit_turns,
         seed=run.settings.seed,
-        limits=limits_of(run.settings.limits),
+        limits=run.limits,
         parallel=run.settings.sandbox.parallel,
     )
     if run.given is None:
@@ -158,7 +161,7 @@ async def _selection(run: Run, context: Context, proposed: Proposed, model: Mode
         shortlist=run.settings.selection.shortlist,
         comparison_turns=run.settings.selection.comparison_turns,
         seed=run.settings.seed,
-        limits=limits_of(run.settings.limits),
+        limits=run.limits,
         regression_seconds=run.settings.selection.regression_seconds,
         parallel=run.settings.sandbox.parallel,
     )

@@ -208,8 +208,8 @@ def test_row_23_a_signal_leaves_a_partial_report_and_the_run_goes_on(
 
 
 def test_row_23_a_second_signal_ends_it_at_once(start: Start, server: AnswerServer, tmp_path: Path) -> None:
-    server.seconds = 2.0
-    process = start(tmp_path / "run", "--pause", "600")
+    server.seconds = 600.0
+    process = start(tmp_path / "run")
     while not server.asked:
         time.sleep(0.01)
     for _ in range(100):  # the second one may come before the first was seen: then it is the first

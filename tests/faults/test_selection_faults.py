@@ -119,7 +119,8 @@ async def test_row_29_equal_patches_cost_the_tests_of_one(tmp_path: Path) -> Non
     ran: list[tuple[str, str]] = []
 
     def counted(script: str, files: Mapping[str, str]) -> int:
-        ran.append((script, str(sorted(files.items()))))
+        if "importlib" not in script:  # what asks whether the repository can be imported, once a task
+            ran.append((script, str(sorted(files.items()))))
         return judged(script, files)
 
     result = await solved(tmp_path, MemoryBackend(FILES, counted), edits=(SAME,), candidates=16)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent.model.scripted import ScriptedModel, load_scripted
-from harness.config import SelectionSettings, Settings
-from harness.importable import packages
+from harness.config import LimitSettings, SelectionSettings, Settings
+from harness.importable import Importable, modules, packages
 from harness.result import Status
 from harness.solve import solve
 from harness.tasks import local_task
-from sandbox.base import RepoPath
+from sandbox.base import Execution, Limits, RepoPath
 from tests.harness.conftest import FILES, ISSUE
-from tests.harness.host_sandbox import HostBackend
+from tests.harness.host_sandbox import HostBackend, HostWorkspace
 
 
 @pytest.fixture
@@ -38,6 +39,53 @@ def model(rules: Path) -> ScriptedModel:
 )
 def test_packages(paths: list[str], found: tuple[str, ...]) -> None:
     assert packages({RepoPath(path): b"" for path in paths}) == found
+
+
+def test_modules_at_the_root_but_those_of_tools() -> None:
+    paths = ["solution.py", "setup.py", "conftest.py", "a/b.py", "not-a-name.py", "README.md"]
+    assert modules({RepoPath(path): b"" for path in paths}) == ("solution",)
+
+
+@pytest.mark.parametrize(("took", "seconds"), [(None, 100.0), (0.1, 7.0), (2.0, 45.0), (60.0, 100.0)])
+def test_a_script_may_take_a_multiple_of_what_the_import_took(took: float | None, seconds: float) -> None:
+    found = Importable(seconds=took).deadline(Limits(memory_bytes=7))
+    assert found.seconds == pytest.approx(seconds)
+    assert found.memory_bytes == 7
+
+
+@pytest.mark.parametrize(("given", "most"), [(None, 30.0), (2.0, 2.0)])
+async def test_scripts_have_the_deadline_given_or_one_by_the_import(
+    make_repo: Callable[..., Path],
+    settings: Settings,
+    model: ScriptedModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: float | None,
+    most: float,
+) -> None:
+    asked: list[float] = []
+    run = HostWorkspace.run
+
+    async def noted(self: HostWorkspace, argv: Sequence[str], **how: Any) -> Execution:
+        asked.append(how["limits"].seconds)
+        return await run(self, argv, **how)
+
+    monkeypatch.setattr(HostWorkspace, "run", noted)
+    mine = settings.model_copy(update={"limits": LimitSettings(seconds=given)})
+    task = local_task(make_repo(FILES, "shop"), ISSUE, mine)
+    result = await solve(task, mine, out=tmp_path / "out", model=model, backend=HostBackend())
+    assert result.status is Status.SELECTED
+    first, *scripts = asked
+    assert first == 60.0
+    assert scripts
+    if given is None:
+        assert all(5.0 < seconds < most for seconds in scripts)
+    else:
+        assert set(scripts) == {most}
+    # Going on asks the same, and so is answered from the journal.
+    asked.clear()
+    await solve(task, mine, out=tmp_path / "out", model=model, backend=HostBackend())
+    assert asked == []
 
 
 async def test_a_package_that_cannot_be_imported_is_a_warning(
