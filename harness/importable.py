@@ -43,14 +43,13 @@ class Importable:
     warnings: tuple[str, ...] = ()
     """A sentence for each package that cannot be imported."""
     seconds: float | None = None
-    """What it took; None where that is not known."""
+    """What it took; None where there was nothing to import, or not all of it could be: then that says little."""
 
     def deadline(self, limits: Limits) -> Limits:
         """The limits with a deadline for a test script, by what the import took, and never later than theirs.
 
         A script checks one issue, and works about as long as the import does. One that never ends is no rarity: the bug
-        may be just that, and an edit or a script has one easily. Of ten small bugs one is such a bug, and each script
-        for it took all of 100 s: the others had ended after 7 s, and 190 s later the batch still waited for that one.
+        may be just that, and an edit or a script has one easily. See docs/decisions/0014-deadline-of-scripts.md.
         """
         if self.seconds is None:
             return limits
@@ -70,7 +69,9 @@ def packages(tree: Tree) -> tuple[str, ...]:
 
 
 def modules(tree: Tree) -> tuple[str, ...]:
-    """The modules at the root, for a repository without packages; not those that are there for tools."""
+    """The modules at the root, those for tools not among them; none where packages lie deeper, for these count then."""
+    if any(path.endswith("/__init__.py") and path.split("/")[0] not in _NO_PACKAGES for path in tree):
+        return ()
     names = (path.removesuffix(".py") for path in sorted(tree) if path.endswith(".py"))
     return tuple(name for name in names if name.isidentifier() and name not in _FOR_TOOLS)[:_MOST]
 
@@ -83,12 +84,15 @@ async def try_import(sandbox: Sandbox, tree: Tree, limits: Limits) -> Importable
     Raises DiskFull.
     """
     names = packages(tree)
-    source = _SCRIPT.format(names=names or modules(tree))
+    tried = names or modules(tree)
+    if not tried:
+        return Importable()
+    source = _SCRIPT.format(names=tried)
     run = await execute(sandbox, source, UNEDITED, replace(limits, seconds=_SECONDS))
-    seconds = run.execution.seconds or None  # no time at all: the sandbox was lost
+    if run.verdict is Verdict.PASSED:
+        return Importable(seconds=run.execution.seconds)
     if run.verdict is not Verdict.FAILED:
-        # Also where the import ends the interpreter, or never ends: that is seen in the scripts' output.
-        return Importable(seconds=seconds)
+        return Importable()  # the import ends the interpreter, or never ends: that is seen in the scripts' output
     said: list[str] = []
     for line in run.execution.output.splitlines():
         name, _, why = line.partition(": ")
@@ -98,4 +102,4 @@ async def try_import(sandbox: Sandbox, tree: Tree, limits: Limits) -> Importable
                 "issue is not just that, say how the project is installed, for example with older versions of what it "
                 "needs (--install, --python)."
             )
-    return Importable(tuple(said), seconds)
+    return Importable(tuple(said))

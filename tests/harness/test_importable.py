@@ -10,7 +10,7 @@ import pytest
 
 from agent.model.scripted import ScriptedModel, load_scripted
 from harness.config import LimitSettings, SelectionSettings, Settings
-from harness.importable import Importable, modules, packages
+from harness.importable import Importable, modules, packages, try_import
 from harness.result import Status
 from harness.solve import solve
 from harness.tasks import local_task
@@ -41,9 +41,16 @@ def test_packages(paths: list[str], found: tuple[str, ...]) -> None:
     assert packages({RepoPath(path): b"" for path in paths}) == found
 
 
-def test_modules_at_the_root_but_those_of_tools() -> None:
-    paths = ["solution.py", "setup.py", "conftest.py", "a/b.py", "not-a-name.py", "README.md"]
-    assert modules({RepoPath(path): b"" for path in paths}) == ("solution",)
+@pytest.mark.parametrize(
+    ("paths", "found"),
+    [
+        (["solution.py", "setup.py", "conftest.py", "a/b.py", "not-a-name.py", "README.md"], ("solution",)),
+        (["solution.py", "tests/__init__.py"], ("solution",)),
+        (["setupext.py", "lib/large/__init__.py"], ()),  # how long the small one takes says nothing of the large one
+    ],
+)
+def test_modules_at_the_root(paths: list[str], found: tuple[str, ...]) -> None:
+    assert modules({RepoPath(path): b"" for path in paths}) == found
 
 
 @pytest.mark.parametrize(("took", "seconds"), [(None, 100.0), (0.1, 7.0), (2.0, 45.0), (60.0, 100.0)])
@@ -53,7 +60,7 @@ def test_a_script_may_take_a_multiple_of_what_the_import_took(took: float | None
     assert found.memory_bytes == 7
 
 
-@pytest.mark.parametrize(("given", "most"), [(None, 30.0), (2.0, 2.0)])
+@pytest.mark.parametrize("given", [None, 2.0])
 async def test_scripts_have_the_deadline_given_or_one_by_the_import(
     make_repo: Callable[..., Path],
     settings: Settings,
@@ -61,14 +68,16 @@ async def test_scripts_have_the_deadline_given_or_one_by_the_import(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     given: float | None,
-    most: float,
 ) -> None:
     asked: list[float] = []
+    took: list[float] = []
     run = HostWorkspace.run
 
     async def noted(self: HostWorkspace, argv: Sequence[str], **how: Any) -> Execution:
         asked.append(how["limits"].seconds)
-        return await run(self, argv, **how)
+        execution = await run(self, argv, **how)
+        took.append(execution.seconds)
+        return execution
 
     monkeypatch.setattr(HostWorkspace, "run", noted)
     mine = settings.model_copy(update={"limits": LimitSettings(seconds=given)})
@@ -78,10 +87,7 @@ async def test_scripts_have_the_deadline_given_or_one_by_the_import(
     first, *scripts = asked
     assert first == 60.0
     assert scripts
-    if given is None:
-        assert all(5.0 < seconds < most for seconds in scripts)
-    else:
-        assert set(scripts) == {most}
+    assert set(scripts) == {given or Importable(seconds=took[0]).deadline(Limits()).seconds}
     # Going on asks the same, and so is answered from the journal.
     asked.clear()
     await solve(task, mine, out=tmp_path / "out", model=model, backend=HostBackend())
@@ -103,6 +109,16 @@ async def test_a_package_that_cannot_be_imported_is_a_warning(
     # Going on says the same.
     again = await solve(task, settings, out=tmp_path / "out", model=model, backend=HostBackend())
     assert again.warnings == result.warnings
+
+
+async def test_an_import_that_fails_says_nothing_of_the_deadline(
+    make_repo: Callable[..., Path], settings: Settings
+) -> None:
+    task = local_task(make_repo({"app.py": "import nowhere_at_all\n"}, "shop"), ISSUE, settings)
+    sandbox = await HostBackend().open(task.environment, task.snapshot, run_id="imports")
+    found = await try_import(sandbox, await sandbox.tree(), Limits())
+    assert found == Importable()
+    assert found.deadline(Limits()) == Limits()
 
 
 async def test_one_that_ends_the_interpreter_is_none(
