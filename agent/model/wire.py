@@ -28,7 +28,7 @@ class Dialect:
         self._json_way = 0
 
     def body(self, model: str, request: Request, n: int, offset: int, extra: Mapping[str, object]) -> dict[str, Any]:
-        """The arguments of the SDK's `create`."""
+        """The body of a POST to `/chat/completions`."""
         sampling = request.sampling
         body: dict[str, Any] = {
             "model": model,
@@ -44,9 +44,7 @@ class Dialect:
             body["stop"] = list(sampling.stop)
         if sampling.json_schema is not None and (asked := self._response_format(sampling.json_schema)):
             body["response_format"] = asked
-        if extra:
-            body["extra_body"] = dict(extra)
-        return {name: value for name, value in body.items() if name not in self._without}
+        return {name: value for name, value in body.items() if name not in self._without} | dict(extra)
 
     def _response_format(self, schema: str) -> dict[str, Any] | None:
         way = _JSON_WAYS[self._json_way]
