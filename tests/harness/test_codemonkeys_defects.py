@@ -14,7 +14,7 @@ import pytest
 from agent.model.base import Stage
 from agent.model.scripted import Rule, ScriptedModel, load_scripted
 from harness import Settings, Status, local_task, solve
-from harness.config import SelectionSettings
+from harness.config import SandboxSettings, SelectionSettings
 from harness.errors import RunConflict
 from harness.progress import Silence
 from tests.harness.conftest import ISSUE
@@ -54,12 +54,14 @@ async def test_no_script_and_no_candidate_is_an_outcome(repo: Path, tmp_path: Pa
 async def test_a_matrix_goes_on_cell_by_cell(repo: Path, rules: Path, tmp_path: Path) -> None:
     """There: the matrix of a task is saved whole or not at all."""
 
+    settings = Settings(candidates=4, selection=FAST, sandbox=SandboxSettings(parallel=2))
+
     class StopInMatrix(Silence):
         def stage(self, stage: str, done: int, total: int) -> None:
-            if stage == "matrix" and done == total - 1:
+            # Others in flight may have ended without a word yet, so some more than those are still to be run.
+            if stage == "matrix" and done == total - settings.sandbox.parallel - 1:
                 scope.cancel()
 
-    settings = Settings(candidates=4, selection=FAST)
     task = local_task(repo, ISSUE, settings)
     whole = HostBackend()
     await solve(task, settings, out=tmp_path / "whole", model=load_scripted(rules), backend=whole)
