@@ -132,6 +132,28 @@ def test_a_folder_is_taken_without_what_the_kernel_shows_in_it(rootfs: Rootfs, t
         rootfs.unpack_folder(tmp_path / "nowhere")
 
 
+def test_a_folder_whose_files_get_other_links_meanwhile(tmp_path: Path, rootfs: Rootfs) -> None:
+    """Another image that shares a file links it: its times change while it is read, and what is in it does not."""
+    given, data = tmp_path / "given", os.urandom(1 << 25)
+    given.mkdir()
+    (given / "big").write_bytes(data)
+    enough = threading.Event()
+
+    def link() -> None:
+        while not enough.is_set():
+            os.link(given / "big", tmp_path / "other")
+            os.unlink(tmp_path / "other")
+
+    linking = threading.Thread(target=link)
+    linking.start()
+    try:
+        rootfs.unpack_folder(given)
+    finally:
+        enough.set()
+        linking.join()
+    assert (rootfs.folder / "big").read_bytes() == data
+
+
 def test_cancelling_ends_it(tmp_path: Path) -> None:
     cancelled = threading.Event()
     cancelled.set()
