@@ -132,26 +132,34 @@ def test_a_folder_is_taken_without_what_the_kernel_shows_in_it(rootfs: Rootfs, t
         rootfs.unpack_folder(tmp_path / "nowhere")
 
 
-def test_a_folder_whose_files_get_other_links_meanwhile(tmp_path: Path, rootfs: Rootfs) -> None:
-    """Another image that shares a file links it: its times change while it is read, and what is in it does not."""
+@pytest.mark.parametrize("written", [False, True])
+def test_a_folder_whose_files_change_while_it_is_read(tmp_path: Path, rootfs: Rootfs, written: bool) -> None:
+    """Another image that shares a file links it: its times change and not what is in it. A written file is refused."""
     given, data = tmp_path / "given", os.urandom(1 << 25)
     given.mkdir()
     (given / "big").write_bytes(data)
+    os.utime(given / "big", (1e9, 1e9))
     enough = threading.Event()
 
-    def link() -> None:
+    def change() -> None:
         while not enough.is_set():
+            if written:
+                os.utime(given / "big")
             os.link(given / "big", tmp_path / "other")
             os.unlink(tmp_path / "other")
 
-    linking = threading.Thread(target=link)
-    linking.start()
+    changing = threading.Thread(target=change)
+    changing.start()
     try:
-        rootfs.unpack_folder(given)
+        if written:
+            with pytest.raises(EnvironmentUnavailable, match="cannot be read"):
+                rootfs.unpack_folder(given)
+        else:
+            rootfs.unpack_folder(given)
+            assert (rootfs.folder / "big").read_bytes() == data
     finally:
         enough.set()
-        linking.join()
-    assert (rootfs.folder / "big").read_bytes() == data
+        changing.join()
 
 
 def test_cancelling_ends_it(tmp_path: Path) -> None:
