@@ -45,6 +45,19 @@ class Member:
 
 
 @dataclass(frozen=True)
+class _Ballots(Ballots):
+    """Ballots whose electorates are made up once: the vote asks for each of them once a class."""
+
+    @cached_property
+    def _electorates(self) -> dict[ScriptId, tuple[ClassId, ...]]:
+        everyone = tuple(self.sizes)
+        return {s: Ballots.electorate(self, s) if self.barred.get(s) else everyone for s in self.verdicts}
+
+    def electorate(self, script: ScriptId) -> tuple[ClassId, ...]:
+        return self._electorates[script]
+
+
+@dataclass(frozen=True)
 class Draw:
     """What a method may know."""
 
@@ -88,9 +101,12 @@ class Draw:
         same: dict[str, list[ScriptId]] = {}
         for script in self.rows:
             same.setdefault(digests[script] or f"id {script}", []).append(script)
-        barred = {ids[0]: frozenset.intersection(*(self.barred[s] for s in ids)) for ids in same.values()}
+        barred = {
+            ids[0]: frozenset(c for c in self.barred[ids[0]] if all(c in self.barred[s] for s in ids[1:]))
+            for ids in same.values()
+        }
         sizes = {c: len(members) for c, members in self.classes.items()}
-        return Ballots(sizes, {script: self.rows[script] for script in barred}, barred)
+        return _Ballots(sizes, {script: self.rows[script] for script in barred}, barred)
 
     @cached_property
     def least_broken(self) -> frozenset[ClassId]:

@@ -12,10 +12,12 @@ import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from selection.draws import Draw, Drawer
 from selection.study.calibration import certain
 from selection.study.record import AdaptiveRecord
+from selection.study.side_by_side import Each
 from selection.study.statistics import ahead
 
 ORDERS = 20
@@ -39,14 +41,13 @@ class _State:
 Rule = Callable[[_State], bool]
 
 
-def adaptive(drawers: Sequence[Drawer], candidates: int, scripts: int, draws: int, seed: int) -> tuple[AdaptiveRecord, ...]:
+def adaptive(
+    drawers: Sequence[Drawer], candidates: int, scripts: int, draws: int, seed: int, each: Each = map
+) -> tuple[AdaptiveRecord, ...]:
     """All rules up to `candidates`, on the same orders."""
     steps = steps_to(candidates)
-    paths = [
-        _path(drawer, steps, scripts / candidates, random.Random(f"adaptive {seed} {drawer.task.id} {number}"))  # noqa: S311
-        for drawer in drawers
-        for number in range(min(draws, ORDERS))
-    ]
+    follow = partial(_paths, steps, scripts / candidates, min(draws, ORDERS), seed)
+    paths = [path for of_task in each(follow, drawers) for path in of_task]
     rules: list[tuple[str, float, Rule]] = [
         *(("fixed", float(n), lambda state, n=n: state.candidates >= n) for n in steps),
         ("agreement", 0.0, lambda state: state.alike),
@@ -60,6 +61,12 @@ def steps_to(candidates: int) -> list[int]:
     """1, 2, 3, 4, 6, 8, 12, 16, 24, ... and the last."""
     powers = [2**power for power in range(candidates.bit_length())]
     return sorted({n for power in powers for n in (power, power * 3 // 2) if n < candidates} | {candidates})
+
+
+def _paths(steps: Sequence[int], share: float, orders: int, seed: int, drawer: Drawer) -> list[list[_State]]:
+    """A task's candidates in several orders. `share`: free scripts for each candidate."""
+    names = [f"adaptive {seed} {drawer.task.id} {number}" for number in range(orders)]
+    return [_path(drawer, steps, share, random.Random(name)) for name in names]  # noqa: S311 - draws, no secrets
 
 
 def _path(drawer: Drawer, steps: Sequence[int], share: float, rng: random.Random) -> list[_State]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from selection.draws import Drawer
 from selection.methods.votes import ours
 from selection.study.record import AllocationRecord
+from selection.study.side_by_side import Each
 from selection.study.statistics import interval, resamples, sums
 
 ORDERS = 20
@@ -19,7 +21,9 @@ ORDERS = 20
 Split = tuple[int, ...]
 
 
-def allocate(drawers: Sequence[Drawer], candidates: int, scripts: int, draws: int, seed: int) -> AllocationRecord:
+def allocate(
+    drawers: Sequence[Drawer], candidates: int, scripts: int, draws: int, seed: int, each: Each = map
+) -> AllocationRecord:
     """The best split found of `candidates`; a source that has fewer for a task gives all of them."""
     sources = sorted({c.source for drawer in drawers for c in drawer.task.candidates})
     known: dict[Split, list[float]] = {}
@@ -27,7 +31,7 @@ def allocate(drawers: Sequence[Drawer], candidates: int, scripts: int, draws: in
     def scores(split: Split) -> list[float]:
         if split not in known:
             counts = dict(zip(sources, split, strict=True))
-            known[split] = [_score(drawer, counts, scripts, min(draws, ORDERS), seed) for drawer in drawers]
+            known[split] = list(each(partial(_score, counts, scripts, min(draws, ORDERS), seed), drawers))
         return known[split]
 
     def mean(split: Split) -> float:
@@ -65,7 +69,7 @@ def _moves(split: Split) -> list[Split]:
     ]
 
 
-def _score(drawer: Drawer, split: Mapping[str, int], scripts: int, orders: int, seed: int) -> float:
+def _score(split: Mapping[str, int], scripts: int, orders: int, seed: int, drawer: Drawer) -> float:
     """The mean score of `ours` on a task."""
     total = 0.0
     for number in range(orders):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from selection.draws import Drawer
 from selection.methods import METHODS, OURS, RANDOM
@@ -17,6 +17,7 @@ from selection.study.coverage import coverage
 from selection.study.record import PoolRecord, SizeRecord, StudyRecord
 from selection.study.scores import at_size, tally
 from selection.study.scripts import scripts
+from selection.study.side_by_side import side_by_side
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,14 @@ class Size:
 @dataclass(frozen=True)
 class StudySettings:
     sizes: tuple[Size, ...]
-    draws: int = 200
+    draws: int = 100
     """Of each task at each size."""
     seed: int = 0
     methods: Collection[str] = ()
     """Names; () for all. `random` and `ours` are always there: the figures are relative to them."""
     allocate: bool = False
+    workers: int = 1
+    """Processes."""
 
 
 Say = Callable[[str], None]
@@ -56,18 +59,22 @@ def study(
     there = frozenset[Signal]().union(*(signals_of(drawer) for drawer in drawers))
     wanted = {*settings.methods, RANDOM, OURS} if settings.methods else set(METHODS)
     methods = [method for name, method in METHODS.items() if name in wanted]
+    applicable = tuple(method.name for method in methods if method.needs <= there)
     sizes: list[SizeRecord] = []
-    for size in settings.sizes:
-        say(f"{size.candidates} candidates: {len(tasks)} tasks, {len(methods)} methods")
-        tallies = [
-            tally(drawer, [m for m in methods if m.needs <= there], size.candidates, size.scripts, settings.draws, rng)
-            for drawer in drawers
-            for rng in [random.Random(f"{settings.seed} {drawer.task.id} {size}")]  # noqa: S311 - draws, no secrets
-        ]
-        smaller = sum(drawer.size < size.candidates for drawer in drawers)
-        sizes.append(at_size(tallies, methods, there, size.candidates, size.scripts, smaller, settings.seed))
-    largest = max(settings.sizes, key=lambda size: size.candidates)
-    say("coverage, scripts, adaptive sampling")
+    with side_by_side(settings.workers) as each:
+        for size in settings.sizes:
+            say(f"{size.candidates} candidates: {len(tasks)} tasks, {len(applicable)} methods")
+            ask = partial(tally, applicable, size.candidates, size.scripts, settings.draws, settings.seed)
+            tallies = list(each(ask, drawers))
+            smaller = sum(drawer.size < size.candidates for drawer in drawers)
+            sizes.append(at_size(tallies, methods, there, size.candidates, size.scripts, smaller, settings.seed))
+        largest = max(settings.sizes, key=lambda size: size.candidates)
+        budget = (largest.candidates, largest.scripts, settings.draws, settings.seed)
+        say("adaptive sampling")
+        stopped = adaptive(drawers, *budget, each)
+        if settings.allocate:
+            say("splits over sources")
+        allocation = allocate(drawers, *budget, each) if settings.allocate else None
     return StudyRecord(
         bestpatch=version,
         files=tuple(files),
@@ -76,10 +83,8 @@ def study(
         sizes=tuple(sizes),
         coverage=coverage(tasks),
         scripts=scripts(drawers),
-        adaptive=adaptive(drawers, largest.candidates, largest.scripts, settings.draws, settings.seed),
-        allocation=allocate(drawers, largest.candidates, largest.scripts, settings.draws, settings.seed)
-        if settings.allocate
-        else None,
+        adaptive=stopped,
+        allocation=allocation,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from selection.base import ClassId
 from selection.draws import Draw, Drawer
-from selection.methods import OURS, RANDOM
+from selection.methods import METHODS, OURS, RANDOM
 from selection.methods.base import Choice, Method, Signal
 from selection.study.calibration import Certain, calibration, certain
 from selection.study.record import CostRecord, HitRecord, MethodRecord, SizeRecord
@@ -34,10 +34,10 @@ class Tally:
     sure: list[Certain] = field(default_factory=list[Certain])
 
 
-def tally(
-    drawer: Drawer, methods: Sequence[Method], candidates: int, scripts: int, draws: int, rng: random.Random
-) -> Tally:
-    """Draw, and let every method choose from each draw."""
+def tally(names: Sequence[str], candidates: int, scripts: int, draws: int, seed: int, drawer: Drawer) -> Tally:
+    """Draw, and let the methods of these names choose from each draw."""
+    methods = [METHODS[name] for name in names]
+    rng = random.Random(f"{seed} {drawer.task.id} {candidates} {scripts}")  # noqa: S311 - draws, no secrets
     count = 1 if drawer.whole(candidates, scripts) else draws
     found = Tally(draws=count)
     score = dict.fromkeys([*(m.name for m in methods), ORACLE], 0.0)
@@ -97,9 +97,7 @@ def at_size(
     samples = resamples(len(tallies), seed)
     columns = {name: [t.score[name] for t in tallies] for name in tallies[0].score}
     drawn = {name: sums(columns[name], samples) for name in columns}
-    gaps = {
-        name: [gap(*of) for of in zip(drawn[name], drawn[RANDOM], drawn[ORACLE], strict=True)] for name in columns
-    }
+    gaps = {name: [gap(*of) for of in zip(drawn[name], drawn[RANDOM], drawn[ORACLE], strict=True)] for name in columns}
     mean = {name: sum(values) / len(values) for name, values in columns.items()}
 
     def record(method: Method) -> MethodRecord:
@@ -154,9 +152,7 @@ def _cost(tallies: Sequence[Tally], signals: Collection[Signal]) -> CostRecord:
     known = len(tokens) == len(tallies)
     return CostRecord(
         script_tokens=0.0 if not scripted else sum(tokens) / len(tokens) if known else None,
-        executions=sum(
-            mean(s) for s in (Signal.SCRIPTS, Signal.UNCHECKED, Signal.REGRESSIONS, Signal.PROBES)
-        ),
+        executions=sum(mean(s) for s in (Signal.SCRIPTS, Signal.UNCHECKED, Signal.REGRESSIONS, Signal.PROBES)),
         judgements=mean(Signal.JUDGEMENTS),
     )
 
