@@ -51,6 +51,7 @@ def study(
     group: str = "",
     files: Sequence[str] = (),
     version: str = "",
+    notes: Sequence[str] = (),
     say: Say = lambda text: None,
 ) -> StudyRecord:
     """All figures of a pool with at least one task. Deterministic: the order of tasks plays no part."""
@@ -85,6 +86,7 @@ def study(
         scripts=scripts(drawers),
         adaptive=stopped,
         allocation=allocation,
+        notes=tuple(notes),
     )
 
 
