@@ -283,6 +283,7 @@ def evaluate(
 
 app.command(epilog=STUDY_EPILOG)(study)
 
+
 def main() -> None:
     """The entry point of the command. Always exits."""
     try:

@@ -31,13 +31,19 @@ def study(
     ] = None,
     candidates: Annotated[
         list[int] | None,
-        typer.Option(help="Candidates of a draw; may be repeated. All that there are, if left out.", metavar="N", min=1),
+        typer.Option(
+            help="Candidates of a draw; may be repeated. All that there are, if left out.", metavar="N", min=1
+        ),
     ] = None,
     scripts: Annotated[
         list[int] | None,
-        typer.Option(help="Scripts of unknown authors in a draw, one for each --candidates; else as many.", metavar="M"),
+        typer.Option(
+            help="Scripts of unknown authors in a draw, one for each --candidates; else as many.", metavar="M"
+        ),
     ] = None,
-    group: Annotated[str | None, typer.Option(help="Only tasks of this group, such as a split.", metavar="NAME")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Only tasks of this group, such as a split.", metavar="NAME")
+    ] = None,
     draws: Annotated[int, typer.Option(help="Draws of each task.", metavar="D", min=1)] = 100,
     seed: Annotated[int, typer.Option(help="Every draw derives from it.", metavar="S")] = 0,
     methods: Annotated[

@@ -61,7 +61,9 @@ def study_command(asked: Asked) -> None:
         say=(lambda text: None) if asked.quiet else say,
     )
     text = markdown(found)
-    _write(asked.run, {"study.json": found.model_dump_json(indent=1), "study.md": text, "study.html": render_study(found)})
+    _write(
+        asked.run, {"study.json": found.model_dump_json(indent=1), "study.md": text, "study.html": render_study(found)}
+    )
     if asked.json:
         give(found.model_dump_json(indent=1))
     elif not asked.quiet:

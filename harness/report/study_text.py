@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from harness.report.text import count, plural
-from selection.study.record import Interval, MethodRecord, SizeRecord, StudyRecord
+from harness.report.text import clean, count, percent, plural
+from selection.study.record import (
+    AllocationRecord,
+    CalibrationRecord,
+    Interval,
+    MethodRecord,
+    SizeRecord,
+    StudyRecord,
+)
 
 NOTHING = "n/a"
 
@@ -51,23 +58,45 @@ def _size(size: SizeRecord) -> list[str]:
     ]
     parts = [f"## {heading(size)}", _table(METHOD_HEADS, rows)]
     if any(m.left_out and m.score is not None for m in size.methods):
-        parts.append("\\* without " + "; ".join(sorted({part for m in ordered(size) for part in m.left_out}))
-                     + ", which the published rule uses and the pool lacks.")
-    if absent := not_applicable(size):
-        parts.append("Not applicable to this pool: " + "; ".join(f"{title} (no {why})" for title, why in absent) + ".")
-    calibration = size.calibration
-    if calibration.brier is not None:
-        fifth = next(row for row in calibration.abstention if row.left_out == 0.2)
         parts.append(
-            f"Confidence: Brier score {calibration.brier:.3f} (the mean alone: {number(calibration.baseline, 3)}). Without "
-            f"the least certain fifth of the tasks bestpatch scores {fifth.least_certain:.3f}; the best that leaving out a "
-            f"fifth can give is {fifth.oracle:.3f}."
+            "\\* without "
+            + "; ".join(sorted({part for m in ordered(size) for part in m.left_out}))
+            + ", which the published rule uses and the pool lacks."
         )
+    if absent := not_applicable(size):
+        parts.append(f"Not applicable to this pool, by what they need: {'; '.join(f'{s}: {m}' for s, m in absent)}.")
+    if said := calibration_story(size.calibration):
+        parts.append(said)
     return parts
 
 
-METHOD_HEADS = ("method", "score", "gap recovered", "minus bestpatch", "p", "executions", "script tokens", "judgements")
-SCRIPT_HEADS = ("author", "written", "fail before", "good", "accept a right one", "reject a wrong one", "accept own wrong")
+def calibration_story(found: CalibrationRecord) -> str:
+    """What the confidence is worth, in sentences; "" without a choice."""
+    if found.brier is None:
+        return ""
+    fifth, whole = next(row for row in found.abstention if row.left_out == 0.2), found.abstention[0].oracle
+    gain, most = fifth.least_certain - whole, fifth.oracle - whole
+    share = f", {percent(gain / most)} of what leaving out wrong choices would give" if most > 1e-9 else ""
+    return (
+        f"Confidence: Brier score {found.brier:.3f}; saying the mean every time gives {number(found.baseline, 3)}. "
+        f"Without the least certain fifth of the tasks the score goes from {whole:.3f} to {fifth.least_certain:.3f}"
+        f"{share}."
+    )
+
+
+METHOD_HEADS = (
+    *("method", "score", "gap recovered", "minus bestpatch", "p"),
+    *("executions", "script tokens", "judgements"),
+)
+SCRIPT_HEADS = (
+    "author",
+    "written",
+    "fail before",
+    "good",
+    "accept a right one",
+    "reject a wrong one",
+    "accept own wrong",
+)
 STOP_HEADS = ("rule", "candidates", "score", "completion tokens")
 
 
@@ -77,8 +106,12 @@ def heading(size: SizeRecord) -> str:
 
 
 def not_applicable(size: SizeRecord) -> list[tuple[str, str]]:
-    """Titles, and what is missing."""
-    return [(m.title, ", no ".join(m.missing)) for m in size.methods if m.missing]
+    """What is missing, and the titles of the methods that need it."""
+    by_signal: dict[str, list[str]] = {}
+    for method in size.methods:
+        if method.missing:
+            by_signal.setdefault(" and ".join(method.missing), []).append(method.title)
+    return [(missing, ", ".join(titles)) for missing, titles in by_signal.items()]
 
 
 def _ks(study: StudyRecord) -> list[str]:
@@ -108,17 +141,25 @@ def _allocation(study: StudyRecord) -> list[str]:
     found = study.allocation
     if found is None:
         return []
-    low, high = found.gain_interval
     rows = [
         (source or "unnamed", str(found.split[source]), str(found.even_split[source]), f"{found.single[source]:.3f}")
         for source in found.split
     ]
     return [
         "## Split over sources",
-        f"Of {found.candidates} candidates. The best split scores {found.score:.3f}, the even one {found.even_score:.3f} "
-        f"(difference [{low:+.3f}, {high:+.3f}]). It was chosen on this pool: report its score on another.",
+        split_story(found),
         _table(("source", "best split", "even split", "score of all from it"), rows),
     ]
+
+
+def split_story(found: AllocationRecord) -> str:
+    """What the best split is worth, in sentences."""
+    low, high = found.gain_interval
+    return (
+        f"The best split of {found.candidates} candidates scores {found.score:.3f}, the even one "
+        f"{found.even_score:.3f} (difference [{low:+.3f}, {high:+.3f}]). It was chosen on this pool: report its "
+        "score on another."
+    )
 
 
 def rule(name: str, level: float) -> str:
@@ -155,4 +196,6 @@ def with_interval(value: float | None, interval: Interval | None, *, signed: boo
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [heads, ["---"] + ["---:"] * (len(heads) - 1), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(" ".join(clean(cell).split()).replace("|", "\\|") for cell in line) + " |" for line in lines
+    )

@@ -24,7 +24,7 @@ class Signal(StrEnum):
 
     PATCHES = "patches"
     SCRIPTS = "verdicts of checked scripts"
-    UNCHECKED = "verdicts of scripts that were not seen failing before"
+    UNCHECKED = "verdicts of unchecked scripts"
     REGRESSIONS = "the repository's tests"
     PROBES = "outputs of distinguishing inputs"
     JUDGEMENTS = "judgements of pairs"
