@@ -143,7 +143,7 @@ def stopping_chart(study: StudyRecord) -> Chart | None:
             line("fixed", [(row.candidates, row.score) for row in fixed], x, y),
             *(
                 line(name, [(row.candidates, row.score) for row in rules if row.rule == name], x, y)
-                for name in ("beta", "confidence")
+                for name in ("beta", "beta-votes", "confidence")
             ),
         ),
         marks=tuple(mark(row.rule, row.rule, row.level, row.candidates, row.score) for row in (*fixed, *rules)),

@@ -169,6 +169,8 @@ def rule(name: str, level: float) -> str:
             return f"always {level:.0f}"
         case "agreement":
             return "all alike"
+        case "beta-votes":
+            return f"leader safe by votes, risk {level:g}"
         case "beta":
             return f"leader safe, risk {level:g}"
         case _:

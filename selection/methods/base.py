@@ -24,6 +24,7 @@ class Signal(StrEnum):
 
     PATCHES = "patches"
     SCRIPTS = "verdicts of checked scripts"
+    AUTHORS = "known authors of scripts"
     UNCHECKED = "verdicts of unchecked scripts"
     REGRESSIONS = "the repository's tests"
     PROBES = "outputs of distinguishing inputs"
@@ -56,6 +57,7 @@ def signals_of(drawer: Drawer) -> frozenset[Signal]:
     there = {
         Signal.PATCHES: any(c.patch for c in task.candidates),
         Signal.SCRIPTS: bool(checked),
+        Signal.AUTHORS: bool(drawer.owned),
         Signal.UNCHECKED: bool(set(task.cells) - checked),
         Signal.REGRESSIONS: task.passing > 0 or bool(task.broken),
         Signal.PROBES: bool(task.probes),

@@ -11,6 +11,7 @@ from selection.methods.base import Choice, Method, Signal
 
 CODEMONKEYS = "CodeMonkeys, arXiv 2501.14723"
 PATCHES, SCRIPTS, TESTS = frozenset({Signal.PATCHES}), frozenset({Signal.SCRIPTS}), frozenset({Signal.REGRESSIONS})
+AUTHORS = frozenset({Signal.AUTHORS})
 UNCHECKED, PROBES, JUDGED = frozenset({Signal.UNCHECKED}), frozenset({Signal.PROBES}), frozenset({Signal.JUDGEMENTS})
 
 
@@ -30,9 +31,7 @@ _ALL = (
     Method(
         "checked-vote-then-size", "equal vote, then class size", "rule to beat", votes.checked_vote_then_size, SCRIPTS
     ),
-    Method(
-        "cross-vote", "equal vote without one's own", "cross-testing, own scripts left out", votes.cross_vote, SCRIPTS
-    ),
+    Method("cross-vote", "equal vote without one's own", "cross-testing", votes.cross_vote, SCRIPTS | AUTHORS),
     Method("codet", "CodeT's dual agreement", "CodeT, arXiv 2207.10397", votes.codet, SCRIPTS),
     Method("codemonkeys-vote", "CodeMonkeys' vote", CODEMONKEYS, votes.codemonkeys_vote, SCRIPTS, UNCHECKED),
     Method(
@@ -87,7 +86,14 @@ _ALL = (
     ),
     Method("mbr-exec", "MBR-Exec", "MBR-Exec, arXiv 2204.11454", outputs.mbr_exec, PROBES),
     Method("consensus", "MBR-Exec, soft", "MBR-Exec, arXiv 2204.11454, soft loss", outputs.consensus, PROBES),
-    Method("ours", "bestpatch", "selection/choose.py, before a comparison", votes.ours, frozenset(), SCRIPTS | TESTS),
+    Method(
+        "ours",
+        "bestpatch",
+        "selection/choose.py, before a comparison",
+        votes.ours,
+        frozenset(),
+        SCRIPTS | TESTS | AUTHORS,
+    ),
 )
 
 METHODS: Mapping[str, Method] = MappingProxyType({method.name: method for method in _ALL})

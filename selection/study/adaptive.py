@@ -3,7 +3,8 @@
 Candidates come in growing steps, with scripts in the same proportion; after each the rule looks at what `ours` would
 choose. The rules: `fixed` stops at its number; `agreement` when at least three candidates have a patch and no checked
 script tells any apart; `beta` when the leader's group is the more frequent one with all but the accepted risk, against
-the largest other group (adaptive consistency, arXiv 2305.11860); `confidence` when that of `selection` is high enough.
+the largest other group (adaptive consistency, arXiv 2305.11860); `beta-votes` likewise, each group counted as many
+times as its share of the votes says; `confidence` when that of `selection` is high enough.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class _State:
     tokens: float | None
     alike: bool
     ahead: float
+    ahead_by_votes: float
     confidence: float
 
 
@@ -52,6 +54,7 @@ def adaptive(
         *(("fixed", float(n), lambda state, n=n: state.candidates >= n) for n in steps),
         ("agreement", 0.0, lambda state: state.alike),
         *(("beta", risk, lambda state, risk=risk: state.ahead >= 1 - risk) for risk in RISKS),
+        *(("beta-votes", risk, lambda state, risk=risk: state.ahead_by_votes >= 1 - risk) for risk in RISKS),
         *(("confidence", sure, lambda state, sure=sure: state.confidence >= sure) for sure in CONFIDENCES),
     ]
     return tuple(_record(name, level, rule, paths) for name, level, rule in rules)
@@ -85,7 +88,7 @@ def _path(drawer: Drawer, steps: Sequence[int], share: float, rng: random.Random
                 choice.right,
                 float(sum(known)) if len(known) == len(tokens) else None,
                 _all_alike(draw),
-                _ahead(draw),
+                *_ahead(draw),
                 choice.confidence,
             )
         )
@@ -99,13 +102,16 @@ def _all_alike(draw: Draw) -> bool:
     return members >= FEW and len({standing.twin for standing in draw.ranking}) == 1 and bool(draw.rows)
 
 
-def _ahead(draw: Draw) -> float:
-    """The chance that the leader's group of candidates alike is the most frequent one."""
+def _ahead(draw: Draw) -> tuple[float, float]:
+    """The chance that the leader's group of candidates alike is the most frequent one; and with votes as weights."""
     if not draw.ranking:
-        return 0.0
+        return 0.0, 0.0
     leader = draw.ranking[0]
-    rivals = [standing.alike for standing in draw.ranking if standing.twin != leader.twin]
-    return ahead(leader.alike, max(rivals, default=0))
+    rivals = [standing for standing in draw.ranking if standing.twin != leader.twin]
+    return (
+        ahead(leader.alike, max((standing.alike for standing in rivals), default=0)),
+        ahead(round(leader.score), max((round(standing.score) for standing in rivals), default=0)),
+    )
 
 
 def _record(name: str, level: float, rule: Rule, paths: Sequence[Sequence[_State]]) -> AdaptiveRecord:

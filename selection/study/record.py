@@ -166,9 +166,9 @@ class AdaptiveRecord(Frozen):
     """Sampling until a rule says stop: what it costs and what `ours` then chooses."""
 
     rule: str
-    """`fixed`, `agreement`, `beta`, or `confidence`."""
+    """`fixed`, `agreement`, `beta`, `beta-votes`, or `confidence`."""
     level: float
-    """Candidates of `fixed`; the accepted risk of `beta`; the confidence asked for; 0 of `agreement`."""
+    """Candidates of `fixed`; the accepted risk of both `beta`; the confidence asked for; 0 of `agreement`."""
     candidates: float
     """Used for a task, in the mean."""
     score: float

@@ -63,3 +63,4 @@ def test_signals_are_what_is_recorded() -> None:
         Signal.REGRESSIONS,
     }
     assert signals_of(Drawer(task("ab", "a"))) == frozenset()
+    assert Signal.AUTHORS in signals_of(Drawer(task("ab", "a", "PF", authors=["t1"])))

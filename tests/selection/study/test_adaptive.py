@@ -23,6 +23,9 @@ def test_where_all_agree_sampling_stops_early() -> None:
     assert rules["agreement", 0.0].candidates == 3
     assert rules["beta", 0.1].candidates == 3  # 1 - 1/2^4 with three of one kind
     assert rules["beta", 0.01].candidates == 6
+    assert rules["beta-votes", 0.1].candidates == 3
+    rejected = by_rule(task("aaaaaaaa", "a", "F", "F"))
+    assert (rejected["beta", 0.1].candidates, rejected["beta-votes", 0.1].candidates) == (3, 8)
     assert rules["fixed", 8.0].candidates == 8
     assert {record.score for record in rules.values()} == {1.0}
     assert rules["fixed", 4.0].completion_tokens == 4 * 100 + 1 * 10
