@@ -85,8 +85,8 @@ class StudyPage:
     facts: tuple[tuple[str, str], ...]
     sizes: tuple[SizeView, ...]
     coverage: Chart | None
-    laws: tuple[tuple[str, str, str], ...]
-    """Source, coverage at the most candidates, law."""
+    laws: tuple[tuple[str, str, str, str], ...]
+    """Source, its tasks, coverage at the most candidates, law."""
     stopping: Chart | None
     stops: tuple[tuple[str, str, str, str], ...]
     scripts: tuple[tuple[str, ...], ...]
@@ -133,6 +133,7 @@ def make_page(study: StudyRecord) -> StudyPage:
         laws=tuple(
             (
                 named(curve.source) if curve.source else "all",
+                count(curve.tasks),
                 f"{curve.points[-1].coverage:.3f} @{curve.points[-1].k}" if curve.points else "",
                 f"exp({curve.a:.3f} k^{curve.b:.3f})" if curve.a is not None and curve.b is not None else "",
             )

@@ -30,7 +30,7 @@ def markdown(study: StudyRecord) -> str:
     ]
     for size in study.sizes:
         parts += _size(size)
-    parts += ["## Coverage", _table(("source", "law", *_ks(study)), _coverage(study))]
+    parts += ["## Coverage", _table(("source", "tasks", "law", *_ks(study)), _coverage(study))]
     if study.scripts:
         parts += ["## Test scripts", _table(SCRIPT_HEADS, _scripts(study))]
     parts += ["## When to stop sampling", _table(STOP_HEADS, _stops(study)), *_allocation(study)]
@@ -123,7 +123,7 @@ def _coverage(study: StudyRecord) -> Iterable[Sequence[str]]:
     for curve in study.coverage:
         at = {point.k: number(point.coverage, 3) for point in curve.points}
         law = f"exp({curve.a:.3f} k^{curve.b:.3f})" if curve.a is not None and curve.b is not None else ""
-        yield (curve.source or "all", law, *(at.get(k, "") for k in ks))
+        yield (curve.source or "all", count(curve.tasks), law, *(at.get(k, "") for k in ks))
 
 
 def _scripts(study: StudyRecord) -> Iterable[Sequence[str]]:

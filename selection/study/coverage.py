@@ -25,6 +25,7 @@ def _curve(tasks: Sequence[PoolTask], source: str | None) -> CoverageRecord:
     law = power_law(points)
     return CoverageRecord(
         source=source or "",
+        tasks=len(counts),
         points=tuple(
             CoveragePoint(k=k, coverage=c, fitted=math.exp(law[0] * k ** law[1]) if law else None) for k, c in points
         ),

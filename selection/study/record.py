@@ -139,6 +139,8 @@ class CoverageRecord(Frozen):
 
     source: str
     """"" for all sources together."""
+    tasks: int
+    """In which it has candidates: sources can only be compared where these are the same."""
     points: tuple[CoveragePoint, ...]
     a: float | None
     b: float | None
