@@ -21,6 +21,8 @@ from harness.cli import app
 from harness.config import Settings
 from harness.load import REPOSITORY_MAY_SET, section_of
 from harness.result import SCHEMA_VERSION, Result
+from selection.pool import PoolTask
+from selection.study import StudyRecord
 
 REFERENCE = Path(__file__).parent / "reference"
 _NOTE = "<!-- Written by docs/generate.py from the code; change that. -->\n\n"
@@ -47,8 +49,11 @@ folder, `BESTPATCH_VLLM_PYTHON` a Python that has vLLM.
 
 def pages() -> dict[str, str]:
     """File name -> content."""
-    schema = json.dumps(Result.model_json_schema(), indent=1, sort_keys=True) + "\n"
-    return {"cli.md": cli(), "settings.md": settings(), "result.md": result(), "result.schema.json": schema}
+    schemas = {
+        f"{name}.schema.json": json.dumps(model.model_json_schema(), indent=1, sort_keys=True) + "\n"
+        for name, model in (("result", Result), ("pool", PoolTask), ("study", StudyRecord))
+    }
+    return {"cli.md": cli(), "settings.md": settings(), "result.md": result(), **schemas}
 
 
 def cli() -> str:

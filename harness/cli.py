@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from harness.cli_many import BATCH_EPILOG, DELIVER_EPILOG, SELECT_EPILOG, batch, deliver, select
+from harness.cli_study import STUDY_EPILOG, study
 from harness.commands.exit import Exit
 from harness.commands.options import Config, Debug, Json, Model
 from harness.release import release
@@ -244,7 +245,7 @@ def evaluate(
     ],
     run: Annotated[Path, typer.Option(help="The run's directory.", metavar="DIR")],
     predictions: Annotated[
-        str | None, typer.Argument(metavar="[PREDICTIONS]", help="JSONL or JSON of patches to grade.")
+        str | None, typer.Argument(metavar="[PREDICTIONS]", help="JSONL or JSON of patches; or a run: all of its.")
     ] = None,
     gold: Annotated[
         bool, typer.Option("--gold", help="Check the instances: with the gold patch, and without.")
@@ -278,6 +279,9 @@ def evaluate(
             *(config, as_json, quiet),
         )
         evaluate_command(asked, nested({"seed": seed}, None))
+
+
+app.command(epilog=STUDY_EPILOG)(study)
 
 
 def main() -> None:

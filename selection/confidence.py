@@ -2,7 +2,7 @@
 
 A logistic model of the votes, fitted on the tuning half of the recorded pool (small bugs, a 1.5B model, 4 to 16
 candidates and as many scripts, author i of candidate i and script i). Cross-validated over tasks its Brier score is
-0.10; of the choices it gave 0.9 or more, 96 % were right, of those below 0.4, 23 %; `benchmarks/votes.py` prints
+0.10; of the choices it gave 0.9 or more, 96 % were right, of those below 0.4, 23 %; `bestpatch study` shows
 the calibration. Real repositories are harder than these bugs, so read it as an upper bound until a pool of such tasks
 replaces the fit. The corrections below it are not measured: they lower the confidence where something speaks against
 the winner.

@@ -5,7 +5,7 @@ it, that is, got the same verdict from every script. Their product ranks, the "d
 (arXiv 2207.10397). A script has no vote on its own author's class, so shares are over different electorates; they are
 not shrunk towards a mean, which cost 0.02 to 0.05 of the gap (tuning, authors assigned at random).
 
-Measured with `benchmarks/votes.py` on the tuning half of the recorded pool, see `docs/performance.md`.
+Measured with `bestpatch study` on the tuning half of the recorded pool, see `docs/performance.md`.
 """
 
 from __future__ import annotations

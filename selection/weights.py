@@ -8,8 +8,8 @@ pairs of a class p that the script passes and a class n that it does not:
     weight = FLOOR + (1 - FLOOR) * max(0, 2 auc - 1)
 
 A script without such a pair separates nothing and weighs 0. `FLOOR` departs from ACES, which has 0: where few scripts
-vote, one right script among wrong ones would lose all say. On the tuning half of the recorded pool (`benchmarks/
-votes.py`, 8 candidates and 8 scripts) a floor of 0 recovers 0.78 of the gap, every floor from 0.1 to 1 recovers
+vote, one right script among wrong ones would lose all say. On the tuning half of the recorded pool (`bestpatch
+study`, 8 candidates and 8 scripts) a floor of 0 recovers 0.78 of the gap, every floor from 0.1 to 1 recovers
 0.82 to 0.83: so the agreement is a tie-breaker, not the judge.
 """
 

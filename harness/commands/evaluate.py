@@ -1,4 +1,4 @@
-"""`bestpatch evaluate`: grades predictions, or with `--gold` checks a set of instances."""
+"""`bestpatch evaluate`: grades predictions or all candidates of a run, or with `--gold` checks a set of instances."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from harness.errors import DatasetError, InstanceError, UsageError
 from harness.evaluation import report
 from harness.evaluation.evaluate import Grading, evaluate
 from harness.evaluation.job import Job
+from harness.evaluation.labels import FILE, Label, candidates_of, write_labels
 from harness.evaluation.predictions import Prediction, read_predictions
 from harness.evaluation.record import Evaluation, Outcome
 from harness.evaluation.report import Graded, said
@@ -51,10 +52,11 @@ class Asked:
 def evaluate_command(asked: Asked, flags: dict[str, object]) -> None:
     """Always raises Exit: 0 graded (`--gold`: all as expected), 3 not as expected, 4 something was not graded."""
     if asked.gold == (asked.predictions is not None):
-        raise UsageError("give either a file of predictions or --gold")
+        raise UsageError("give either a file of predictions or --gold; a run's directory stands for all its candidates")
     swebench.require()
     settings = load(config=asked.config, flags=flags)
-    predictions = read_predictions(asked.predictions) if asked.predictions is not None else ()
+    of_run = asked.predictions is not None and Path(asked.predictions).is_dir()
+    predictions = _predictions(asked.predictions)
     instances, wrong = _instances(asked, settings, predictions)
     jobs = _gold_jobs(instances) if asked.gold else _jobs(instances, predictions)
     seen: list[Evaluation] = []
@@ -74,12 +76,41 @@ def evaluate_command(asked: Asked, flags: dict[str, object]) -> None:
     patched = [e for e in evaluations if e.system != NO_PATCH]
     names = [*(i.instance_id for i in instances), *(e.instance_id for e in wrong)]
     graded = Graded(names, patched, [e for e in evaluations if e.system == NO_PATCH])
+    if of_run:
+        labels = write_labels(patched, asked.run)
+        report.write_details(graded, asked.run)
+        give(_told_labels(labels, graded, asked))
+        raise Exit(_code(graded, interrupted=done is None))
     report.write_reports(graded, asked.run)
     if asked.json:
         give(json.dumps(report.official(graded), indent=1))
     elif not asked.quiet:
         give(_told(graded, asked))
     raise Exit(_code(graded, interrupted=done is None))
+
+
+def _predictions(source: str | None) -> Sequence[Prediction]:
+    """One prediction for an instance of a file; all candidates of a run's directory."""
+    if source is None:
+        return ()
+    return candidates_of(Path(source)) if Path(source).is_dir() else read_predictions(source)
+
+
+def _told_labels(labels: Sequence[Label], graded: Graded, asked: Asked) -> str:
+    """What became of a run's candidates."""
+    right = [label for label in labels if label.resolved]
+    numbers = {
+        "candidates": len(graded.evaluations),
+        "labelled": len(labels),
+        "resolved": len(right),
+        "instances with a right one": len({label.instance_id for label in right}),
+    }
+    if asked.json:
+        return json.dumps(numbers, indent=1)
+    lines = [f"{name:>27}  {count}" for name, count in numbers.items()]
+    lines += [f"could not be graded: {e.instance_id}: {said(e)}" for e in graded.unknown]
+    lines.append(f"labels  {asked.run / FILE}, for bestpatch study {asked.predictions} --labels {asked.run / FILE}")
+    return "\n".join(lines)
 
 
 def _silent(_: str) -> None:
@@ -145,11 +176,13 @@ def _shard(text: str | None) -> tuple[int, int] | None:
 
 
 def _jobs(instances: Sequence[Instance], predictions: Sequence[Prediction]) -> list[Job]:
-    by_id = {prediction.instance_id: prediction for prediction in predictions}
+    by_id: dict[str, list[Prediction]] = {}
+    for prediction in predictions:
+        by_id.setdefault(prediction.instance_id, []).append(prediction)
     return [
         Job(instance, Patch(found.model_patch), found.model_name_or_path)
         for instance in instances
-        if (found := by_id.get(instance.instance_id)) is not None
+        for found in by_id.get(instance.instance_id, ())
     ]
 
 

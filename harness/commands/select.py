@@ -13,8 +13,8 @@ from agent.given import Given
 from harness.commands.batch import Asked, instances_of, job_of, run_jobs, settings_of
 from harness.commands.common import say
 from harness.errors import DatasetError
+from harness.evaluation.labels import results_of
 from harness.evaluation.predictions import Prediction
-from harness.result import Result
 from harness.rows import read_rows
 
 
@@ -68,14 +68,8 @@ def _of_file(source: str) -> list[tuple[str, Given]]:
 
 
 def _of_run(folder: Path) -> list[tuple[str, Given]]:
-    paths = sorted(folder.glob("tasks/*/result.json"))
-    if not paths:
-        raise DatasetError(f"{folder}: is no batch's directory: there is no tasks/ID/result.json")
-    found: list[tuple[str, Given]] = []
-    for path in paths:
-        try:
-            result = Result.model_validate_json(path.read_bytes())
-        except (ValidationError, OSError) as error:
-            raise DatasetError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from None
-        found += [(path.parent.name, Given(f"{folder.name}/{made.id}", made.patch)) for made in result.candidates]
-    return found
+    return [
+        (name, Given(f"{folder.name}/{made.id}", made.patch))
+        for name, _, result in results_of(folder)
+        for made in result.candidates
+    ]

@@ -174,6 +174,11 @@ def _inline(text: str) -> str:
 def write_reports(graded: Graded, run: Path) -> None:
     """report.json, details.json, junit.xml and summary.md in the run's directory. Raises JournalError."""
     write(run / "report.json", json.dumps(official(graded), indent=1).encode())
-    write(run / "details.json", json.dumps(details(graded), indent=1).encode())
+    write_details(graded, run)
     write(run / "junit.xml", junit(graded))
     write(run / "summary.md", summary(graded).encode())
+
+
+def write_details(graded: Graded, run: Path) -> None:
+    """details.json alone. Raises JournalError."""
+    write(run / "details.json", json.dumps(details(graded), indent=1).encode())

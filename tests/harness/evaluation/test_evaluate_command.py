@@ -16,6 +16,7 @@ from harness.errors import DatasetError, UsageError
 from harness.evaluation.evaluate import evaluate
 from sandbox.errors import EnvironmentUnavailable
 from tests.harness.host_sandbox import HostBackend
+from tests.harness.report_fixture import selected
 
 Command = Callable[..., int]
 
@@ -86,6 +87,34 @@ def test_predictions(
     told = capsys.readouterr()
     assert json.loads(told.out)["completed_ids"] == ["a", "b"]
     assert told.err == ""
+
+
+def test_all_candidates_of_a_run_get_a_label(
+    row: dict[str, Any],
+    candidates: dict[str, str],
+    write_rows: Any,
+    command: Command,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_rows(*copies(row, "a", "b"))
+    (tmp_path / "runs" / "tasks" / "a").mkdir(parents=True)
+    result = selected()
+    patches = (candidates["right"], candidates["wrong"], candidates["right"])
+    made = tuple(
+        one.model_copy(update={"patch": patch}) for one, patch in zip(result.candidates, patches, strict=False)
+    )
+    text = result.model_copy(update={"candidates": made}).model_dump_json()
+    (tmp_path / "runs" / "tasks" / "a" / "result.json").write_text(text)
+    assert command("runs", json=True) == 0
+    assert json.loads(capsys.readouterr().out)["resolved"] == 2
+    lines = [json.loads(line) for line in (tmp_path / "run" / "labels.jsonl").read_text().splitlines()]
+    assert [(line["candidate"], line["resolved"]) for line in lines] == [
+        (one.id, right) for one, right in zip(made, (True, False, True), strict=True)
+    ]
+    assert command("runs") == 0
+    assert "--labels run/labels.jsonl" in capsys.readouterr().out
+    assert not (tmp_path / "run" / "report.json").exists()
 
 
 @pytest.mark.parametrize(

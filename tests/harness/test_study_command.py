@@ -1,0 +1,86 @@
+"""`bestpatch study` as people use it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from typer.testing import CliRunner
+
+from harness.cli import app
+from selection.study import StudyRecord
+from tests.selection.pools import task
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    path = tmp_path / "pool.jsonl"
+    tasks = [
+        task("aabb", "a", "PF", "PP", id="1", source=["x", "x", "y", "y"]),
+        task("abbc", "c", "PFP", "FFP", id="2", source=["y", "x", "y", "y"]),
+    ]
+    path.write_text("".join(one.model_dump_json() + "\n" for one in tasks))
+    return path
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["study", *map(str, arguments)])
+    code = done.exception.code if hasattr(done.exception, "code") else done.exit_code  # type: ignore[union-attr]
+    return int(code or 0), done.output
+
+
+def test_three_files_say_the_same(pool: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code, told = run(pool, "--run", out, "--candidates", 2, "--candidates", 4, "--draws", 3, "--allocate")
+    assert code == 0
+    assert (out / "study.md").read_text() in told
+    record = StudyRecord.model_validate_json((out / "study.json").read_text())
+    assert [size.candidates for size in record.sizes] == [2, 4]
+    assert record.files == ("pool.jsonl",)
+    assert record.allocation is not None
+    jsonschema.validate(json.loads((out / "study.json").read_text()), StudyRecord.model_json_schema())
+    for file in ("study.md", "study.html"):
+        assert f"{record.sizes[1].oracle:.3f}" in (out / file).read_text()
+    before = (out / "study.json").read_text()
+    code, told = run(pool, "--run", out, "--candidates", 2, "--candidates", 4, "--draws", 3, "--allocate", "--json")
+    assert json.loads(told[told.index("{") :]) == json.loads(before)
+
+
+def test_all_candidates_are_drawn_where_no_number_is_given(pool: Path, tmp_path: Path) -> None:
+    assert run(pool, "--run", tmp_path, "--quiet") == (0, "")
+    record = StudyRecord.model_validate_json((tmp_path / "study.json").read_text())
+    assert (record.sizes[0].candidates, record.sizes[0].draws) == (4, 1)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--candidates", 5], "--candidates 5: no task of the pool has more than 4; ask for fewer, or sample more"),
+        (["--candidates", 2, "--scripts", 1, "--scripts", 2], "give --scripts once for each --candidates"),
+        (["--methods", "best"], "--methods best: there is no such method; there are random, first"),
+        (["--group", "z"], "--group z: no task is in it"),
+    ],
+)
+def test_wrong_use_says_what_to_do(
+    flags: list[object], said: str, pool: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, told = run(pool, "--run", tmp_path / "out", *flags)
+    assert code == 2
+    assert said in told
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_source_cannot_be_split(tmp_path: Path) -> None:
+    path = tmp_path / "pool.jsonl"
+    path.write_text(task("ab", "a").model_dump_json())
+    code, told = run(path, "--run", tmp_path, "--allocate")
+    assert code == 2
+    assert "--allocate: all candidates are of one source" in told
+
+
+def test_a_directory_that_cannot_be_made_is_told(pool: Path) -> None:
+    code, told = run(pool, "--run", pool / "out", "--quiet")
+    assert code == 4
+    assert "cannot be made" in told

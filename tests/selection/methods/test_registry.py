@@ -1,0 +1,66 @@
+"""What holds for every method, whatever the pool."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from selection.draws import Drawer
+from selection.methods import METHODS, Choice, Method, Signal
+from selection.methods.base import signals_of
+from selection.pool import PoolTask
+from selection.study.scores import expected
+from tests.selection.pools import pool_tasks, task, whole
+
+REPLAYABLE = [method for method in METHODS.values() if Signal.COMPARISON not in method.needs]
+
+
+def rounded(choice: Choice) -> dict[str | None, float]:
+    return {c: round(chance, 9) for c, chance in choice.items() if chance > 1e-9}
+
+
+@pytest.mark.parametrize("method", REPLAYABLE, ids=lambda method: method.name)
+@settings(max_examples=25)
+@given(pool_tasks(), st.randoms(use_true_random=False))
+def test_a_choice_is_a_probability_that_the_order_does_not_change(
+    method: Method, made: PoolTask, rng: random.Random
+) -> None:
+    drawer = Drawer(made)
+    order = list(range(drawer.size))
+    choice = method(drawer.draw(order, drawer.free))
+    assert sum(choice.values()) == pytest.approx(1)
+    assert all(chance >= 0 for chance in choice.values())
+    assert set(choice) <= {*made.classes, None}
+    right = drawer.right(order)
+    assert expected(choice, right) <= max(right.values(), default=0.0) + 1e-9
+    if method.name in ("shortest", "codemonkeys-top", "codemonkeys-model-top3", "kozuchi", "ours"):
+        return  # they see the patch of a class' first member, as a run does
+    rng.shuffle(order)
+    assert rounded(method(drawer.draw(order, drawer.free))) == rounded(choice)
+
+
+def test_names_are_unique_and_every_method_names_its_source() -> None:
+    assert all(name == method.name and method.title and method.source for name, method in METHODS.items())
+
+
+def test_a_comparison_is_in_no_pool() -> None:
+    assert Signal.COMPARISON not in signals_of(Drawer(task("ab", "a", "PF")))
+    with pytest.raises(NotImplementedError):
+        METHODS["codemonkeys-machine"].choose(whole(task("ab", "a")))
+
+
+def test_without_a_class_nothing_is_chosen() -> None:
+    assert METHODS["ours"](whole(task("--", ""))) == {None: 1.0}
+
+
+def test_signals_are_what_is_recorded() -> None:
+    everything = task("ab", "a", "PF", "PP", unedited="FP", patches=["x", "y"], passing=1)
+    assert signals_of(Drawer(everything)) == {
+        Signal.PATCHES,
+        Signal.SCRIPTS,
+        Signal.UNCHECKED,
+        Signal.REGRESSIONS,
+    }
+    assert signals_of(Drawer(task("ab", "a"))) == frozenset()
+    assert Signal.AUTHORS in signals_of(Drawer(task("ab", "a", "PF", authors=["t1"])))
