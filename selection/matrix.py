@@ -2,7 +2,8 @@
 
 Each cell runs in a pristine workspace and never twice: equal script sources share their runs, and what a script did
 on the unedited tree is known from the trajectory that wrote it. Only valid scripts have a row: one that was not seen
-failing before the fix says nothing about the fix (CodeMonkeys lets all scripts vote and never reads that column).
+failing before the fix says nothing about the fix (CodeMonkeys lets all scripts vote and never reads that column). The
+one exception are guards, examples of the issue that hold and must go on to hold (`agent.example_scripts`).
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ class Filled:
 
 
 def voters(scripts: Sequence[TestScript]) -> tuple[TestScript, ...]:
-    """The scripts with a row: valid by the trajectory's word and by the recorded run, each id once."""
+    """The scripts with a row: valid, or guards, by the word and by the recorded run; each id once."""
     seen: set[ScriptId] = set()
     kept: list[TestScript] = []
     for script in scripts:
-        if script.valid and script.on_unedited.verdict is Verdict.FAILED and script.id not in seen:
+        before = script.on_unedited.verdict
+        counts = (script.valid and before is Verdict.FAILED) or (script.guard and before is Verdict.PASSED)
+        if counts and script.id not in seen:
             seen.add(script.id)
             kept.append(script)
     return tuple(kept)
