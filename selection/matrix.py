@@ -14,7 +14,7 @@ from functools import partial
 
 import anyio
 
-from agent.trajectory import Recorder, ScriptId, TestScript
+from agent.trajectory import ISSUE, Recorder, ScriptId, TestScript
 from sandbox.base import Limits, Sandbox
 from sandbox.errors import PatchRejected
 from sandbox.script import ScriptRun, Verdict
@@ -87,3 +87,9 @@ async def vote_matrix(
             table[row.id, patch_class.id] = not_run(rejected[patch_class.id]) if patch_class.id in rejected else run
     ordered = {c.id: rejected[c.id] for c in classes if c.id in rejected}
     return Filled(VoteMatrix(rows, tuple(classes), table), ordered)
+
+
+def examples_passed(matrix: VoteMatrix, on: ClassId) -> tuple[int, int]:
+    """How many of the issue's examples pass on a class, and how many have a row."""
+    rows = [script.id for script in matrix.scripts if script.trajectory == ISSUE]
+    return sum(matrix.verdict(row, on) is Verdict.PASSED for row in rows), len(rows)

@@ -57,7 +57,7 @@ def test_every_reason_is_a_sentence() -> None:
 
 def test_votes_are_told_as_shares() -> None:
     assert said(standing("c1", 2 / 3), standing("c2", 0.25))[0] == (
-        "67 % of the votes are for it, by 3 test scripts of other trajectories; the next class reaches 25 %."
+        "67 % of the votes are for it, by 3 test scripts of others; the next class reaches 25 %."
     )
     assert said(standing("c1", 1.0, 1))[0] == "The one test script with a say in it passes on it."
     assert said(standing("c1", 0.0, 1))[0] == "The one test script with a say in it does not pass on it."
