@@ -14,12 +14,14 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 MOST = 8
 """Examples of one issue: each becomes a script that runs on every class."""
 _TEXT, _LINE = 60_000, 1_000
 """Characters of an issue, and of one of its lines, that are looked at."""
-_INPUT_LINES = 8
+_INPUT_LINES, _STEPS, _SIGNS, _STARTS, _ENDS, _DEPTH = 8, 40, 8, 4, 40, 50
+"""At most: lines of input, steps before a call, signs of a line, calls before one, ends of its value, nested nodes."""
 
 _PROMPT = doctest.DocTestParser()
 _FENCE = re.compile(r"^\s*(?:```|~~~)")
@@ -31,6 +33,8 @@ _NEAR = 200
 _GIVES = re.compile(
     r"\s*(?:(?:#\s*)?(?:={1,2}>|--?>|[➞→⇒])|===?|(?<![<>!:=])=(?![=>])|`?\s+(?:should\s+)?(?:returns?|be|give|equal)\s)\s*"
 )
+_END = re.compile(r"[.,;`]*(?=\s+[#(])|[.,;`]+(?=\s|$)")
+_BULLET = re.compile(r"^\s*(?:[*+-]|\d+[.)])\s+")
 _CALL = re.compile(r"(?<![\w.])[A-Za-z_][\w.]*\(")
 _NOTHING_BEFORE = frozenset("+-*/%@(,[.=<>&|^~\"'{")
 _INPUT = re.compile(r"^\W*input\s*:\s*(.*)$", re.IGNORECASE)
@@ -66,8 +70,11 @@ def examples_of(issue: str, functions: Mapping[str, Sequence[str]]) -> tuple[Exa
     """
     found: dict[Example, None] = {}
     for number, block in enumerate(_blocks(issue[:_TEXT])):
-        readers = (_session(number, block), _noted(number, block), _described(number, block, functions))
-        found.update((example, None) for reader in readers for example in reader)
+        for reader in (_session(number, block), _noted(number, block), _described(number, block, functions)):
+            # A stranger's text may hold thousands, all of them the same.
+            found.update((example, None) for example in islice(reader, 4 * MOST))
+        if len(found) >= MOST:
+            break
     return tuple(found)[:MOST]
 
 
@@ -94,9 +101,13 @@ def _module(text: str) -> ast.Module | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of odd literals and comparisons in a stranger's text
         try:
-            return ast.parse(text)
+            module = ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
+    level: list[ast.AST] = [module]
+    for _ in range(_DEPTH):
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+    return module if not level else None  # what is nested deeper can be parsed, but not be written again
 
 
 def _blocks(issue: str) -> list[list[str]]:
@@ -106,7 +117,7 @@ def _blocks(issue: str) -> list[list[str]]:
         if _FENCE.match(line):
             blocks.append([])
         elif len(line) <= _LINE:
-            blocks[-1].append(line)
+            blocks[-1].append(line.rstrip())
     return blocks
 
 
@@ -114,7 +125,7 @@ def _session(number: int, lines: Sequence[str]) -> Iterator[Example]:
     """What the Python prompt shows, with names carried on; and what a sentence behind it says was expected."""
     earlier: list[str] = []
     text = "\n".join(lines)
-    for match in re.finditer(r"[^\n]*\S[^\n]*(?:\n[^\n]*\S[^\n]*)*", text):  # what stands between blank lines
+    for match in re.finditer(r"[^\n]+(?:\n[^\n]+)*", text):  # what stands between blank lines
         try:
             parts = _PROMPT.get_examples(match.group()) if ">>>" in match.group() else []
         except ValueError:  # not indented alike, no blank behind the prompt: no session
@@ -123,7 +134,7 @@ def _session(number: int, lines: Sequence[str]) -> Iterator[Example]:
         for part in parts:
             last = _shown(number, earlier, part.source.strip(), part.want)
             if last is None:
-                earlier.append(part.source)
+                earlier = [*earlier[1 - _STEPS :], part.source]
             else:
                 yield last
         behind = text[match.end() : match.end() + _NEAR].partition(">>>")[0]
@@ -142,7 +153,9 @@ def _shown(number: int, earlier: Sequence[str], source: str, want: str) -> Examp
         return Example(number, _needed(earlier, call), ast.unparse(call), raised, raises=True)
     if want.strip():
         # Prose may follow without a blank line; a value that ends with the first line is not continued by it.
-        value = literal(want) or literal(want.partition("\n")[0]) or want.strip()
+        value = want.strip()
+        if not (isinstance(call, ast.Call) and ast.unparse(call.func) == "print"):
+            value = literal(want) or literal(want.partition("\n")[0]) or value
     elif isinstance(call, ast.Compare) and len(call.ops) == 1 and isinstance(call.ops[0], ast.Eq | ast.Is):
         value, call = literal(ast.unparse(call.comparators[0])), call.left
     return None if value is None else Example(number, _needed(earlier, call), ast.unparse(call), value)
@@ -193,7 +206,7 @@ def _noted(number: int, lines: Iterable[str]) -> Iterator[Example]:
     for line in lines:
         if ">>>" in line or "(" not in line:
             continue
-        for sign in _GIVES.finditer(line):
+        for sign in islice(_GIVES.finditer(line), _SIGNS):
             call = _last_call(line[: sign.start()])
             value = _leading_literal(line[sign.end() :])
             if call is not None and value is not None:
@@ -202,9 +215,9 @@ def _noted(number: int, lines: Iterable[str]) -> Iterator[Example]:
 
 
 def _last_call(text: str) -> str | None:
-    """The call that a text ends with; nothing but words, a bullet or `assert` may stand before it."""
-    text = text.strip().rstrip("`").rstrip()
-    for start in _CALL.finditer(text):
+    """The call that a text ends with; nothing but words or `assert` may stand before it."""
+    text = _BULLET.sub("", text).strip().rstrip("`").rstrip()
+    for start in islice(_CALL.finditer(text), _STARTS):
         call = parsed(text[start.start() :])
         if isinstance(call, ast.Compare) and len(call.ops) == 1 and isinstance(call.ops[0], ast.Eq):
             call = call.left  # f(x) == 1 + 9 = 10
@@ -212,9 +225,8 @@ def _last_call(text: str) -> str | None:
             continue
         before = text[: start.start()].rstrip()
         word = re.search(r"\w*$", before)
-        if (before[-1:] in _NOTHING_BEFORE and len(before) > 1) or (
-            word and word.group() != "assert" and keyword.iskeyword(word.group())
-        ):
+        ends = word.group() if word else ""
+        if before[-1:] in _NOTHING_BEFORE or (ends != "assert" and keyword.iskeyword(ends)):
             return None
         return ast.unparse(call)
     return None
@@ -223,7 +235,7 @@ def _last_call(text: str) -> str | None:
 def _leading_literal(text: str) -> str | None:
     """The literal that a text begins with, if the sentence ends with it: nothing, a stop, or an aside follows."""
     text = text.lstrip("` ").partition("\n")[0].rstrip(" .,;`")
-    ends = [len(text), *(end.start() for end in re.finditer(r"[.,;`]?[`]?(?=\s+[#(])|[`.,;](?=\s|$)", text))]
+    ends = [len(text), *(end.start() for end in islice(_END.finditer(text), _ENDS))]
     for end in sorted(set(ends), reverse=True):
         if (value := literal(text[:end])) is not None:
             return value

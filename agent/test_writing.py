@@ -84,7 +84,7 @@ _FRAME = re.compile(r'^  File "([^"]+)", line', re.MULTILINE)
 
 
 def _complained(run: ScriptRun, ground: Ground, issue: str | None) -> str | None:
-    """The built-in exception that ended a script in the repository's code, if the issue, where one is given, names it."""
+    """The built-in exception that ended a script in the repository's code; with an issue only if that names it."""
     raised = _RAISED.findall(run.execution.output)
     frames = _FRAME.findall(run.execution.output)
     if not raised or not frames or (issue is not None and raised[-1] not in issue):
