@@ -63,6 +63,15 @@ class Example:
         return self.setup, self.call
 
 
+@dataclass(frozen=True)
+class _Step:
+    """One step of a session."""
+
+    chunk: int | None
+    """Where it stands, if it only prepares; an example is run again only for what it changes."""
+    source: str
+
+
 def examples_of(issue: str, functions: Mapping[str, Sequence[str]]) -> tuple[Example, ...]:
     """The first `MOST` different examples of an issue, in the order of its blocks. Never raises.
 
@@ -123,34 +132,35 @@ def _blocks(issue: str) -> list[list[str]]:
 
 def _session(number: int, lines: Sequence[str]) -> Iterator[Example]:
     """What the Python prompt shows, with names carried on; and what a sentence behind it says was expected."""
-    earlier: list[str] = []
+    earlier: list[_Step] = []
     text = "\n".join(lines)
-    for match in re.finditer(r"[^\n]+(?:\n[^\n]+)*", text):  # what stands between blank lines
+    for chunk, match in enumerate(re.finditer(r"[^\n]+(?:\n[^\n]+)*", text)):  # what stands between blank lines
         try:
             parts = _PROMPT.get_examples(match.group()) if ">>>" in match.group() else []
         except ValueError:  # not indented alike, no blank behind the prompt: no session
             continue
         last: Example | None = None
         for part in parts:
-            last = _shown(number, earlier, part.source.strip(), part.want)
-            if last is None:
-                earlier = [*earlier[1 - _STEPS :], part.source]
-            else:
+            last = _shown(number, chunk, earlier, part.source.strip(), part.want)
+            if last is not None:
                 yield last
+            if last is None or not last.raises:
+                step = _Step(chunk if last is None else None, part.source)
+                earlier = [*earlier[1 - _STEPS :], step]
         behind = text[match.end() : match.end() + _NEAR].partition(">>>")[0]
         said = _EXPECTED.search(behind)
         if last is not None and said and (value := _leading_literal(behind[said.end() :])) is not None:
             yield Example(number, last.setup, last.call, value)
 
 
-def _shown(number: int, earlier: Sequence[str], source: str, want: str) -> Example | None:
+def _shown(number: int, chunk: int, earlier: Sequence[_Step], source: str, want: str) -> Example | None:
     """The example in one step of a session; None for a step that only prepares others."""
     call = parsed(source)
     if call is None:
         return None
     value: str | None = None
     if raised := _raised(want):
-        return Example(number, _needed(earlier, call), ast.unparse(call), raised, raises=True)
+        return Example(number, _needed(earlier, chunk, call), ast.unparse(call), raised, raises=True)
     if want.strip():
         # Prose may follow without a blank line; a value that ends with the first line is not continued by it.
         value = want.strip()
@@ -158,7 +168,7 @@ def _shown(number: int, earlier: Sequence[str], source: str, want: str) -> Examp
             value = literal(want) or literal(want.partition("\n")[0]) or value
     elif isinstance(call, ast.Compare) and len(call.ops) == 1 and isinstance(call.ops[0], ast.Eq | ast.Is):
         value, call = literal(ast.unparse(call.comparators[0])), call.left
-    return None if value is None else Example(number, _needed(earlier, call), ast.unparse(call), value)
+    return None if value is None else Example(number, _needed(earlier, chunk, call), ast.unparse(call), value)
 
 
 def _raised(want: str) -> str | None:
@@ -170,18 +180,16 @@ def _raised(want: str) -> str | None:
     return next((end.group(1) for end in ends if end), trace.group(1))
 
 
-def _needed(earlier: Sequence[str], call: ast.expr) -> tuple[str, ...]:
-    """The earlier steps that bind a name, or touch one, which the call or a needed step uses."""
+def _needed(earlier: Sequence[_Step], chunk: int, call: ast.expr) -> tuple[str, ...]:
+    """The earlier steps that prepare a call: those just before it, and what binds or touches a name that it needs."""
+    modules = [(step.chunk == chunk, module) for step in earlier if (module := _module(step.source)) is not None]
+    bound = {name for _, module in modules for name in _bound(module)}
     needed, kept = _names(call, ast.Load), list[str]()
-    bound = {name for step in earlier if (module := _module(step)) for name in _bound(module)}
-    for step in reversed(earlier):
-        module = _module(step)
-        if module is None:
-            continue
+    for near, module in reversed(modules):
         binds, uses = _bound(module), _names(module, ast.Load)
         # What only binds names changes no other; anything else may change what it touches.
         touched = set[str]() if binds and isinstance(module.body[0], _BINDING) else uses & bound
-        if "*" in binds or (binds | touched) & needed:
+        if module.body and (near or "*" in binds or (binds | touched) & needed):
             kept.append(ast.unparse(module))
             needed |= uses
     return tuple(reversed(kept))

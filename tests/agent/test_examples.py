@@ -37,20 +37,38 @@ def test_a_session_in_prose_is_read_call_by_call() -> None:
 
 
 def test_names_are_carried_on_and_only_what_is_needed() -> None:
-    example = only("""\
+    issue = """\
         ```python
         >>> from shop import Cart
         >>> import json
         >>> cart = Cart()
         >>> other = Cart()
-
         >>> cart.add(3)
+
         >>> cart.total()
         3
+        >>> json.dumps(1)
+        '1'
         ```
-        """)
-    assert example.setup == ("from shop import Cart", "cart = Cart()", "cart.add(3)")
-    assert (example.call, example.expected) == ("cart.total()", "3")
+        """
+    first, second = examples_of(textwrap.dedent(issue), NONE)
+    assert first.setup == ("from shop import Cart", "cart = Cart()", "cart.add(3)")
+    assert (first.call, first.expected) == ("cart.total()", "3")
+    assert second.setup == ("import json",)
+
+
+def test_what_stands_just_before_is_done_too_for_it_may_share_something() -> None:
+    example = only(">>> blue = Room()\n>>> red = Room()\n>>> # now\n>>> blue.book(1)\n>>> red.bookings\n[]\n")
+    assert example.setup == ("blue = Room()", "red = Room()", "blue.book(1)")
+
+
+def test_an_example_that_may_change_something_is_repeated_for_the_next() -> None:
+    issue = ">>> s = Stack([1, 2])\n>>> s.pop()\n2\n>>> f(1)\n1\n>>> s.pop()\n1\n"
+    assert [example.setup for example in examples_of(issue, NONE)] == [
+        ("s = Stack([1, 2])",),
+        ("s = Stack([1, 2])",),
+        ("s = Stack([1, 2])", "s.pop()"),
+    ]
 
 
 def test_a_fence_ends_what_is_expected_and_a_block() -> None:
