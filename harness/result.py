@@ -50,6 +50,7 @@ class ExecutionRecord(Record):
 class ScriptRecord(Record):
     id: str
     trajectory: str
+    """`issue`: no trajectory wrote it, it is an example read from the issue."""
     source: str
     valid: bool
     """Code has seen it fail on the unedited tree."""

@@ -24,7 +24,7 @@ from selection.comparison import compare
 from selection.confidence import Signals, confidence
 from selection.equivalence import classes_of
 from selection.execute import retried
-from selection.matrix import Filled, vote_matrix
+from selection.matrix import Filled, examples_passed, vote_matrix
 from selection.reasons import explain
 from selection.regression import regressions, vetoes
 from selection.vote import Standing, margin, standings
@@ -145,6 +145,7 @@ async def choose(
             winner,
             len(candidates),
             scripts=len(filled.matrix.scripts),
+            examples=examples_passed(filled.matrix, best.id),
             left_out=len(candidates) - sum(len(c.members) for c in classes),
             moved=order != ranked,
             uncompared=left_open and settings.comparison_turns is None and turns == 0,

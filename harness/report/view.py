@@ -70,6 +70,8 @@ class ScriptView:
     record: ScriptRecord
     source: str
     outcomes: tuple[Outcome, ...]
+    guard: bool
+    """It votes although it is not valid: an example of the issue that held before."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ def _script(result: Result, script: ScriptRecord, labels: dict[str, str]) -> Scr
         for cell in result.matrix
         if cell.script == script.id
     )
-    return ScriptView(labels[script.id], script, clean(script.source), outcomes)
+    return ScriptView(labels[script.id], script, clean(script.source), outcomes, bool(outcomes) and not script.valid)
 
 
 def _regression(result: Result) -> str:

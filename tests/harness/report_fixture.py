@@ -258,7 +258,7 @@ def selected() -> Result:
         patch=RIGHT,
         confidence=0.87,
         reasons=(
-            "100 % of the votes are for it, by 5 test scripts of other trajectories; the next class reaches 96 %.",
+            "100 % of the votes are for it, by 5 test scripts of others; the next class reaches 96 %.",
             "Four of 8 candidates made this patch.",
             "It breaks none of the repository's own tests (16 of them passed before).",
             "A comparison of the best candidates chose it twice, with their order swapped, after 3 executed scripts.",

@@ -165,6 +165,22 @@ def test_the_picture() -> None:
     assert all(cell.x + 30 <= shown.weights_x for cell in shown.cells)
 
 
+def test_examples_of_the_issue_are_named_and_barred_nowhere() -> None:
+    # The first script is an example that held before, and seeded the first candidate.
+    result = selected()
+    first, *others = result.scripts
+    example = first.model_copy(update={"trajectory": "issue", "valid": False})
+    result = result.model_copy(update={"scripts": (example, *others)})
+    names = class_names(result)
+    shown = picture(result, list(names), names)
+    assert shown is not None
+    assert shown.rows[0].title.startswith(f"Test script {first.id} from an example of the issue, weight")
+    own = [cell.own for cell in shown.cells if cell.y == shown.rows[0].y]
+    assert not any(own)
+    assert any(cell.own for cell in shown.cells)
+    assert [script.guard for script in make_view(result, ()).scripts] == [True, *[False] * len(others)]
+
+
 def test_no_picture_without_executions() -> None:
     assert picture(selected().model_copy(update={"matrix": ()}), [], {}) is None
 
