@@ -65,7 +65,7 @@ class Probe:
     call: str
     """As one would write it: `mean([1, 2])`."""
     origin: ScriptId
-    """The script that made the call; of a varied one, the first that called the function."""
+    """The script that made the call, or `issue`, which shows it; of a varied one, the first to call the function."""
     varied: bool
     """No script made this call: its arguments are those of a recorded call, changed."""
     outputs: Mapping[ClassId, str]

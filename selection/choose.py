@@ -118,7 +118,7 @@ async def choose(
     left_open = not decisive(ranked, rule)
     by_id = {c.id: c for c in classes}
     doubtful = in_doubt(ranked, settings.shortlist if left_open else 0)
-    probes = await _probes([by_id[c] for c in doubtful], scripts, context, sandbox, settings, recorder)
+    probes = await _probes(task.issue, [by_id[c] for c in doubtful], scripts, context, sandbox, settings, recorder)
     agreement = agreement_of(ranked, doubtful, probes)
     ranked = by_agreement(ranked, agreement)
     shortlist = tuple(standing.id for standing in ranked[: max(1, settings.shortlist)])
@@ -195,6 +195,7 @@ def after_comparison(ranked: Sequence[Standing], comparison: Comparison | None, 
 
 
 async def _probes(
+    issue: str,
     classes: Sequence[PatchClass],
     scripts: Sequence[TestScript],
     context: Context,
@@ -206,6 +207,7 @@ async def _probes(
         return ()
     recorder.stage("probes", 0, len(classes))
     found = await probe(
+        issue,
         scripts,
         classes,
         context.tree,

@@ -82,13 +82,14 @@ def varied(recorded: Sequence[Arguments], seed: int, most: int) -> tuple[Argumen
         if len(kept) >= most or not layer:
             break
         queues = [_shuffled(list(_changed(one, pools)), seed) for one in layer]
-        layer = []
+        following: list[Arguments] = []
         for one in (one for row in zip_longest(*queues) for one in row if one is not None):
             if one not in kept and len(one.own) <= LONGEST and len(one.owner or "") <= LONGEST:
-                layer.append(one)
+                following.append(one)
                 kept.setdefault(one)
             if len(kept) >= most:
                 break
+        layer = following
     return tuple(kept)
 
 

@@ -1,7 +1,7 @@
 """Probes: inputs that tell classes apart, found without a model.
 
 Candidates that pass the same scripts still differ where no script looks. The calls that scripts make to the functions
-that the patches touch are recorded on the unedited tree, their arguments are varied mechanically, and every class is
+that the patches touch are recorded on the unedited tree, those that the issue shows are added, their arguments are varied mechanically, and every class is
 called with all of them: the outputs show which classes behave alike. Distinguishing inputs are those of S*
 (arXiv 2502.14382), which has a model write them; here they cost executions alone.
 
@@ -24,6 +24,7 @@ from typing import cast
 
 import anyio
 
+from agent.snippet import module_name
 from agent.trajectory import ScriptId, TestScript
 from sandbox.base import UNEDITED, Limits, Patch, RepoPath, Sandbox, Tree, digest_of
 from sandbox.errors import PatchRejected, SandboxLost, SandboxTimeout
@@ -33,12 +34,15 @@ from selection.execute import retried, side_by_side
 from selection.mutations import Arguments, shown, varied
 from selection.repository_tests import is_test_file
 from selection.touched import FunctionId, functions_of, touched_functions
+from selection.written import calls_in
 
 FOLDER = "/tmp/bestpatch-probe"  # noqa: S108 - inside the sandbox, where nobody else is
 CALL_SECONDS = 1.0
 """For one call. One that takes longer in both runs has this as its output."""
 MOST_SCRIPTS = 16
 MOST_FUNCTIONS = 4
+ISSUE = ScriptId("issue")
+"""The origin of a call that the issue itself shows."""
 OUTPUT_BYTES = 1_000_000
 """Kept of one execution, whose programs tell less than this."""
 _OUTPUT_CHARS = 400
@@ -66,6 +70,7 @@ class Input:
 
 
 async def probe(
+    issue: str,
     scripts: Sequence[TestScript],
     classes: Sequence[PatchClass],
     tree: Tree,
@@ -78,15 +83,15 @@ async def probe(
 ) -> tuple[Probe, ...]:
     """The calls that separate the classes, at most `most`. Raises DiskFull.
 
-    Scripts that are not valid are recorded as well, after the valid ones: their expectations may be wrong, their
-    inputs are not. () where no function is touched or none was called with literals, and where the sandbox stays lost.
+    Calls that the issue writes down come first. Scripts that are not valid are recorded as well, after the valid ones:
+    their expectations may be wrong, their inputs are not. () where no function is touched or none was called with literals, and where the sandbox stays lost.
     """
     touched = touched_functions([c.patch for c in classes], tree)
     if not touched:
         return ()
     limiter = anyio.CapacityLimiter(max(1, parallel))
     calls = await record(scripts, touched, tree, sandbox, seed=seed, limits=limits, limiter=limiter)
-    inputs = inputs_of(calls, touched, most, seed)
+    inputs = inputs_of([*written(issue, touched), *calls], touched, most, seed)
     if not inputs:
         return ()
     unedited = await outputs_of(inputs, UNEDITED, sandbox, seed=seed, limits=limits)
@@ -101,6 +106,16 @@ async def probe(
 
     await side_by_side(partial(one, c) for c in classes)
     return separating(inputs, before, {c.id: outputs[c.id] for c in classes})
+
+
+def written(issue: str, touched: Sequence[FunctionId]) -> list[Call]:
+    """The calls of touched top-level functions in the issue's text."""
+    return [
+        Call(function, module_name(function.path), arguments, ISSUE)
+        for function in touched
+        if "." not in function.name
+        for arguments in calls_in(issue, function.name)
+    ]
 
 
 async def record(
