@@ -1,9 +1,9 @@
 """Probes: inputs that tell classes apart, found without a model.
 
 Candidates that pass the same scripts still differ where no script looks. The calls that scripts make to the functions
-that the patches touch are recorded on the unedited tree, those that the issue shows are added, their arguments are varied mechanically, and every class is
-called with all of them: the outputs show which classes behave alike. Distinguishing inputs are those of S*
-(arXiv 2502.14382), which has a model write them; here they cost executions alone.
+that the patches touch are recorded on the unedited tree, those that the issue shows are added, their arguments are
+varied mechanically, and every class is called with all of them: the outputs show which classes behave alike.
+Distinguishing inputs are those of S* (arXiv 2502.14382), which has a model write them; here they cost executions alone.
 
 Covered: top-level functions of Python files, methods whose objects are made from literals, class methods; arguments
 that are literals. Also called are the repository's functions that a script itself calls, since a fix may be anywhere
@@ -83,8 +83,9 @@ async def probe(
 ) -> tuple[Probe, ...]:
     """The calls that separate the classes, at most `most`. Raises DiskFull.
 
-    Calls that the issue writes down come first. Scripts that are not valid are recorded as well, after the valid ones:
-    their expectations may be wrong, their inputs are not. () where no function is touched or none was called with literals, and where the sandbox stays lost.
+    Calls that the issue shows come first. Scripts that are not valid are recorded as well, after the valid ones: their
+    expectations may be wrong, their inputs are not. () where no function is touched or none was called with literals,
+    and where the sandbox stays lost.
     """
     touched = touched_functions([c.patch for c in classes], tree)
     if not touched:
