@@ -9,6 +9,7 @@ a list keeps the types it had there. Type-aware mutation of seed inputs is that 
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -39,7 +40,9 @@ def read_values(text: str) -> Values | None:
     if len(text) > LONGEST:
         return None
     try:
-        found: object = ast.literal_eval(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an escape such as \d, in a text that a script forged
+            found: object = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
     if not isinstance(found, tuple) or len(cast("tuple[object, ...]", found)) != 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator
 
 from selection.mutations import LONGEST, Arguments
@@ -31,7 +32,9 @@ def _call(text: str) -> Arguments | None:
     """The call that a text begins with, up to the first closing bracket that makes an expression of it."""
     for end in _closing(text):
         try:
-            node = ast.parse(text[:end], mode="eval").body
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # an escape such as \d
+                node = ast.parse(text[:end], mode="eval").body
         except (SyntaxError, ValueError, MemoryError, RecursionError):
             continue
         return _arguments(node) if isinstance(node, ast.Call) else None
