@@ -64,9 +64,10 @@ def test_what_a_call_does_to_its_arguments_and_object_is_told(tmp_path: Path) ->
     assert texts[0] == texts[1]
 
 
-def test_a_call_leaves_nothing_to_the_next_one(tmp_path: Path) -> None:
-    module = "seen = []\ndef f(n):\n    seen.append(n)\n    return len(seen)\n"
-    assert outputs(tmp_path, module, "((1,), {})", "((2,), {})") == {0: "1", 1: "1"}
+def test_arguments_are_fresh_for_each_call(tmp_path: Path) -> None:
+    assert outputs(tmp_path, "def f(x):\n    x.append(1)\n    return x\n", "(([],), {})", "(([],), {})")[1] == (
+        "[1]; arguments become (([1],), {})"
+    )
 
 
 HOSTILE = """\
