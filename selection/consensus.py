@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from selection.base import ClassId, Probe
 from selection.vote import Standing
 
+RAISES = "raises "
+"""How an output begins that is an exception; a text that is returned begins with a quote."""
 MOST_PROBED = 12
 """Classes that are probed, at most; two executions each."""
 
@@ -59,10 +61,15 @@ def in_doubt(ranked: Sequence[Standing], shortlist: int) -> tuple[ClassId, ...]:
 def agreement_of(
     ranked: Sequence[Standing], probed: Sequence[ClassId], probes: Sequence[Probe]
 ) -> dict[ClassId, float]:
-    """The consensus among the leader's twins; among all that were probed where it has none."""
+    """The consensus among the leader's twins; among all that were probed where it has none.
+
+    A call on which any of the classes raises is left out: it is mostly one that the function is not meant for, or says
+    nothing beyond what the scripts say (decision 0015 has figures). Where all are left out the votes' order stands.
+    """
     sizes = {s.id: s.size for s in ranked if s.id in probed}
     twins = {s.id: s.size for s in ranked if s.id in probed and s.twin == ranked[0].twin}
-    return consensus([one.outputs for one in probes], twins if len(twins) > 1 else sizes)
+    meant = [p.outputs for p in probes if not any(text.startswith(RAISES) for text in p.outputs.values())]
+    return consensus(meant, twins if len(twins) > 1 else sizes)
 
 
 def by_agreement(ranked: Sequence[Standing], agreement: Mapping[ClassId, float]) -> list[Standing]:

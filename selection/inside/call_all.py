@@ -84,7 +84,11 @@ def capped(text: str) -> str:
 
 
 def outcome(module: "Any", name: str, constructor: "Optional[str]", arguments: str) -> str:
-    """What a call comes to: its result or the exception's type, and what it did to its arguments and its object."""
+    """What a call comes to: its result or the exception's type, and what it did to its object.
+
+    Where it returns nothing, also what it did to its arguments. Beside a result that is left out: it told apart
+    candidates that are equally right.
+    """
     target: "Any" = module
     owner: "Any" = None
     positional, named = ast.literal_eval(arguments)
@@ -106,7 +110,7 @@ def outcome(module: "Any", name: str, constructor: "Optional[str]", arguments: s
     except BaseException as error:  # SystemExit and its like are outputs as well
         return "raises " + type(error).__name__
     after = canonical((positional, named))
-    if after != before:
+    if result is None and after != before:
         text += "; arguments become " + after
     if owner is not None and canonical(owner) != state:
         text += "; object becomes " + canonical(owner)

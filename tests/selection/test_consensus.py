@@ -94,3 +94,10 @@ def test_rivals_that_scripts_tell_apart_keep_the_order_of_the_votes() -> None:
 def test_without_probes_the_order_is_that_of_the_votes() -> None:
     ranked = [standing(C1), standing(C2)]
     assert by_agreement(ranked, agreement_of(ranked, (C1, C2), [])) == ranked
+
+
+def test_calls_on_which_a_class_raises_do_not_order() -> None:
+    ranked = [standing(C1), standing(C2, size=3)]
+    raising = probe("1", "raises ValueError")
+    assert agreement_of(ranked, (C1, C2), [raising]) == {}
+    assert agreement_of(ranked, (C1, C2), [raising, probe("'raises '", "2")]) == {C1: 0.25, C2: 0.75}
