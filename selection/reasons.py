@@ -28,6 +28,8 @@ def explain(
     *,
     scripts: int,
     examples: tuple[int, int] = (0, 0),
+    probes: int = 0,
+    agreement: Mapping[ClassId, float] | None = None,
     left_out: int = 0,
     moved: bool,
     uncompared: bool = False,
@@ -36,6 +38,7 @@ def explain(
 
     `uncompared`: the votes left it open, and no comparison is held with this model.
     `scripts`: those that voted; `examples`: the issue's own among them, how many pass and of how many.
+    `probes`: calls that separate classes in doubt, whose consensus is `agreement`.
     `left_out`: candidates in no class, whose patch does not apply or changes nothing.
     """
     tied = moved and all(order[0].score >= other.score for other in order)
@@ -44,6 +47,7 @@ def explain(
         _votes(order) if scripts else "No test script that shows the issue was written, so there were no votes.",
         _examples(*examples),
         _agreement(best, order[0], candidates, scripts),
+        _probes(best, probes, agreement or {}),
         _tests(best, found, fallback),
         _comparison(best, comparison, moved=False) if comparison and not moved else "",
         _UNCOMPARED if uncompared else "",
@@ -95,6 +99,16 @@ def _agreement(best: PatchClass, first: Standing, candidates: int, scripts: int)
     if scripts and first.alike > first.size:
         text += f", and {_count(first.alike - first.size).lower()} more cannot be told from it by any test script"
     return text + "."
+
+
+def _probes(best: PatchClass, probes: int, agreement: Mapping[ClassId, float]) -> str:
+    if not probes or best.id not in agreement:
+        return ""
+    calls = "One call with other arguments gives" if probes == 1 else f"{probes} calls with other arguments give"
+    text = f"{calls} different outputs where the test scripts leave it open: "
+    text += f"{_percent(agreement[best.id])} of the candidates in question agree with this one"
+    others = [value for c, value in agreement.items() if c != best.id]
+    return f"{text}, {_percent(max(others))} with the next class." if others else f"{text}."
 
 
 def _tests(best: PatchClass, found: Regressions, fallback: str) -> str:

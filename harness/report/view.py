@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.report.diff import FileDiff, read_diff
-from harness.report.executions import Outcome, PassView, column, comparison, outcome, passes
+from harness.report.executions import Outcome, PassView, ProbeView, column, comparison, outcome, passes, probes
 from harness.report.matrix_svg import MEANINGS, SYMBOLS, Picture, picture
 from harness.report.prose import Block, blocks
 from harness.report.story import Story, tell
@@ -105,6 +105,7 @@ class View:
     picture: Picture | None
     legend: tuple[tuple[str, str, str], ...]
     scripts: tuple[ScriptView, ...]
+    probes: tuple[ProbeView, ...]
     passes: tuple[PassView, ...]
     comparison: str
     trajectories: tuple[TrajectoryView, ...]
@@ -138,6 +139,7 @@ def make_view(result: Result, turns: Sequence[TurnRecord]) -> View:
         picture=picture(result, list(names), labels),
         legend=tuple((verdict, SYMBOLS[verdict], MEANINGS[verdict]) for verdict in SYMBOLS),
         scripts=tuple(_script(result, script, labels) for script in result.scripts),
+        probes=probes(result, names),
         passes=passes(result, names),
         comparison=comparison(result, names),
         trajectories=_trajectories(turns[:TURNS_SHOWN]),

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.report.diff import read_diff
+from harness.report.executions import PROBES_SHOWN, ProbeView
 from harness.report.matrix_svg import picture
 from harness.report.prose import blocks
 from harness.report.text import clean, count, first_line, money, plural, seconds
@@ -278,3 +279,20 @@ def test_the_default_model_is_not_named() -> None:
     result = selected()
     manifest = result.manifest.model_copy(update={"model": "default"})
     assert "--model" not in command(result.model_copy(update={"manifest": manifest}))
+
+
+def test_probes_are_shown_by_output_the_most_telling_first() -> None:
+    result = selected()
+    one = result.probes[0]
+    names = class_names(result)
+    a, b, c = (names[f"class-{n}"] for n in (1, 2, 3))
+    view = make_view(result, ())
+    assert view.probes == (
+        ProbeView(
+            "busy_hours([9, 10])", "studio/rooms.py:busy_hours", "raises KeyError", ((f"{a}, {c}", "2"), (b, "1"))
+        ),
+    )
+    split = one.model_copy(update={"call": "f(3)", "outputs": {"class-1": "1", "class-2": "2", "class-3": "3"}})
+    many = make_view(result.model_copy(update={"probes": (*[one] * 20, split)}), ())
+    assert len(many.probes) == PROBES_SHOWN
+    assert many.probes[0].call == "f(3)"

@@ -137,3 +137,22 @@ def test_candidates_left_out_are_counted() -> None:
 def test_the_issues_examples(examples: tuple[int, int], sentence: str) -> None:
     assert sentence in said(standing("c1", 0.9), examples=examples)
     assert not any("example" in other for other in said(standing("c1", 0.9)))
+
+
+def test_probes_are_told_with_who_agrees() -> None:
+    def told(probes: int, agreement: dict[ClassId, float]) -> list[str]:
+        order = [standing("c1", 1.0), standing("c2", 1.0)]
+        made = candidate("0", patch_to(1))
+        every = explain(
+            BEST, order, NO_TESTS, "", None, {}, made, 4, scripts=4, moved=False, probes=probes, agreement=agreement
+        )
+        return [sentence for sentence in every if "other arguments" in sentence]
+
+    c1, c2, c3 = (ClassId(name) for name in ("c1", "c2", "c3"))
+    assert told(3, {c1: 0.75, c2: 0.25, c3: 0.1}) == [
+        "3 calls with other arguments give different outputs where the test scripts leave it open: 75 % of the "
+        "candidates in question agree with this one, 25 % with the next class."
+    ]
+    assert told(1, {c1: 0.5, c2: 0.5})[0].startswith("One call with other arguments gives different outputs")
+    assert told(0, {}) == []
+    assert told(3, {c2: 0.5, c3: 0.5}) == []
