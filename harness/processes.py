@@ -75,6 +75,8 @@ class _Worker:
     process: subprocess.Popen[bytes]
     channel: Channel
     doing: dict[str, _Handed] = field(default_factory=dict[str, _Handed])
+    used: bool = False
+    """It has been given a job at some time."""
     gone: bool = False
 
 
@@ -117,6 +119,7 @@ class Processes:
         with unwrapped():
             async with self._beside:
                 try:
+                    self._check_budget()  # it may be spent already
                     for number in range(self.count):
                         await self._start(number)
                     yield self
@@ -127,6 +130,7 @@ class Processes:
     async def solved(self, job: Job, watcher: Watcher) -> TaskOutcome | None:
         """See `harness.job.Solver`. None: a budget has ended it before it had anything, or the run is stopped."""
         worker = await self._roomy()
+        worker.used = True
         handed = worker.doing[job.id] = _Handed(job, Heard(watcher))
         await _sent(worker, Solve(job))
         await handed.ended.wait()
@@ -203,7 +207,8 @@ class Processes:
                     self._said_by[text] = worker.number
                     self.say(text)
             case Stop(error):
-                self.stop(error)
+                if not self._ending:
+                    self.stop(error)
             case _:
                 raise TypeError(f"no message for the parent: {type(message).__name__}")
 
@@ -245,6 +250,8 @@ class Processes:
         self._ending = True
         for worker in self._living:
             worker.channel.end()
+            if not worker.used:
+                worker.process.kill()  # it has nothing to put away, and may still be starting
         with anyio.move_on_after(_END_SECONDS):
             while self._living:
                 await self._changed.wait()
