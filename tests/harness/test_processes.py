@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import anyio
@@ -91,6 +91,16 @@ def solvers(run: Path) -> set[str]:
     return {path.read_text() for path in run.glob("tasks/*/lock")}
 
 
+def found(folder: Path, pattern: str) -> list[Path]:
+    return list(folder.glob(pattern))
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    """The server's threads are not of this loop, which nobody wakes."""
+    while not reached():  # noqa: ASYNC110
+        await anyio.sleep(0.01)
+
+
 def unready(folder: Path) -> Task:
     raise InstanceError("bad", "bad: no such commit")
 
@@ -119,7 +129,7 @@ async def test_three_processes_come_to_what_one_comes_to(server: AnswerServer, t
     assert watch.lines == ["3 processes"]
     calls = read_calls(tmp_path / "calls.jsonl")
     assert sum(call.prompt_tokens for call in calls) == spent.prompt_tokens
-    assert len(list(tmp_path.glob("calls.*.jsonl"))) == 3, "what goes around the model is around it in each process"
+    assert len(found(tmp_path, "calls.*.jsonl")) == 3, "what goes around the model is around it in each process"
     # Another number of them goes on with the same run.
     more = await solved(server, tmp_path / "three", 8, TWO)
     assert more.counts == {"selected": 8}
@@ -141,8 +151,7 @@ async def test_a_worker_that_is_killed_is_a_failure_of_its_own_tasks_and_is_repl
     killed: list[int] = []
 
     async def kill() -> None:
-        while len(server.answered) < 4:
-            await anyio.sleep(0.01)
+        await until(lambda: len(server.answered) >= 4)
         killed.append(min(workers()))
         os.kill(killed[0], signal.SIGKILL)
 
@@ -217,8 +226,7 @@ async def test_a_model_that_is_away_for_good_stops_the_run_and_is_told_of_once(
     watch = Watch()
 
     async def leave() -> None:
-        while len(server.asked) < 8:
-            await anyio.sleep(0.01)
+        await until(lambda: len(server.asked) >= 8)
         server.status = 401
 
     async with anyio.create_task_group() as group:
@@ -239,8 +247,7 @@ async def test_what_is_cancelled_leaves_partial_results_and_no_process(server: A
         async with anyio.create_task_group() as group:
 
             async def cancel() -> None:
-                while len(server.asked) < 4:
-                    await anyio.sleep(0.01)
+                await until(lambda: len(server.asked) >= 4)
                 scope.cancel()
 
             group.start_soon(cancel)
@@ -249,7 +256,7 @@ async def test_what_is_cancelled_leaves_partial_results_and_no_process(server: A
     left = BatchSummary.model_validate_json((tmp_path / "summary.json").read_bytes())
     assert left.interrupted
     assert left.counts == {"waiting": 6}
-    partial = [Result.model_validate_json(path.read_bytes()).status for path in tmp_path.glob("tasks/*/result.json")]
+    partial = [Result.model_validate_json(path.read_bytes()).status for path in found(tmp_path, "tasks/*/result.json")]
     assert set(partial) == {Status.INTERRUPTED}
 
 
