@@ -86,20 +86,21 @@ class Recorder:
     def __call__(self, model: ModelServer) -> RecordingModel:
         return RecordingModel(model, self.path.with_suffix(f".{os.getpid()}{self.path.suffix}"))
 
+    def files(self) -> list[Path]:
+        """One for each process that has asked."""
+        return list(self.path.parent.glob(f"{self.path.stem}.*{self.path.suffix}"))
+
     def forget(self) -> None:
         """Removes what is there of an earlier batch."""
-        for path in _files(self.path):
-            path.unlink()
+        for path in (self.path, *self.files()):
+            path.unlink(missing_ok=True)
 
 
 def read_calls(path: Path) -> list[Call]:
     """In the order in which they were asked, whichever process asked: all of a machine have one clock."""
-    lines = [line for file in _files(path) for line in file.read_text("utf-8").splitlines()]
+    files = [*([path] if path.is_file() else []), *Recorder(path).files()]
+    lines = [line for file in files for line in file.read_text("utf-8").splitlines()]
     return sorted((Call(**json.loads(line)) for line in lines), key=lambda call: call.asked)
-
-
-def _files(path: Path) -> list[Path]:
-    return [*([path] if path.is_file() else []), *path.parent.glob(f"{path.stem}.*{path.suffix}")]
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,11 @@ class _Batch:
         # Half of the tasks ask the model while the code of the other half is executed.
         slots = max(1, model.profile.parallel // self._settings.candidates)
         workers = how.workers or min(2 * slots, max(32, 2 * sandbox.parallel))
-        count = how_many(how.processes, tasks=len(self._todo), slots=slots, workers=workers) if served else 1
+        count = 1
+        if served is not None:
+            # Each process has its part of each server, which is to hold all candidates of a task.
+            each = served.profile.parallel // self._settings.candidates
+            count = how_many(how.processes, tasks=len(self._todo), slots=each, workers=workers)
         if how.processes is not None and count < how.processes:
             self._watcher.said(f"{count} of {how.processes} processes: more would have no task, or no model to ask")
         if served is None or count == 1:
