@@ -62,6 +62,8 @@ async def pipeline(options: argparse.Namespace, folder: Path) -> None:
     how = BatchSettings(workers=options.workers, processes=options.processes)
     summary = await batch(jobs, settings, run=run, how=how, watcher=Words(), around=recorder)
     wall, after = time.monotonic() - began, metrics(servers)
+    if summary.stopped is not None:
+        sys.exit(f"serving: {summary.stopped.message}")
     calls = read_calls(options.recording)
     written = sum(sum(call.tokens) for call in calls)
     busy = max(call.answered for call in calls) - min(call.asked for call in calls)
