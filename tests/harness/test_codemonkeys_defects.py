@@ -54,7 +54,9 @@ async def test_no_script_and_no_candidate_is_an_outcome(repo: Path, tmp_path: Pa
 async def test_a_matrix_goes_on_cell_by_cell(repo: Path, rules: Path, tmp_path: Path) -> None:
     """There: the matrix of a task is saved whole or not at all."""
 
-    settings = Settings(candidates=4, selection=FAST, sandbox=SandboxSettings(parallel=2))
+    # Probes run after the matrix, and would all be new.
+    chosen = FAST.model_copy(update={"probes": 0})
+    settings = Settings(candidates=4, selection=chosen, sandbox=SandboxSettings(parallel=2))
 
     class StopInMatrix(Silence):
         def stage(self, stage: str, done: int, total: int) -> None:
