@@ -10,9 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from agent.trajectory import ISSUE, ScriptId, TestScript
+from sandbox.script import Verdict
+from tests.agent.fakes import run_of
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 sys.path.append(str(BENCHMARKS))  # solving.py takes it away again
+from examples_of_issues import Seen, report  # noqa: E402
 from solving import Row, read_rows, seeds, table  # noqa: E402
 
 ROW = Row(
@@ -59,9 +64,39 @@ def test_rows_survive_a_killed_run(tmp_path: Path) -> None:
     assert read_rows(file) == [ROW]
 
 
-@pytest.mark.parametrize("name", ["examples.py", "examples_of_issues.py", "propose.py", "small_bugs.py"])
+@pytest.mark.parametrize("name", ["examples.py", "propose.py", "small_bugs.py"])
 def test_the_programs_start(name: str) -> None:
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / name), "--help"], capture_output=True, text=True, check=True
     )
     assert "--seeds" in done.stdout
+
+
+def example(issue: str, before: Verdict, fixed: Verdict, *, guard: bool = False) -> Seen:
+    script = TestScript(ScriptId("s"), "", before is Verdict.FAILED, ISSUE, run_of(before), guard)
+    return Seen(issue, script, fixed)
+
+
+def test_what_examples_are_worth() -> None:
+    failed, passed = Verdict.FAILED, Verdict.PASSED
+    found = [
+        example("a", failed, passed),
+        example("a", failed, failed),
+        example("a", passed, passed, guard=True),
+        example("b", failed, passed),
+        example("c", passed, failed),
+        example("c", Verdict.BROKEN, passed),
+    ]
+    shares = [line.split("|")[2:5] for line in report(4, found).splitlines()[2:]]
+    assert [[part.strip() for part in row] for row in shares] == [
+        ["3", "4", "0.75"],
+        ["2", "4", "0.50"],
+        ["1", "4", "0.25"],
+        ["3", "6", "0.50"],
+        ["2", "3", "0.67"],
+        ["1", "6", "0.17"],
+        ["1", "1", "1.00"],
+        ["1", "6", "0.17"],
+        ["0", "1", "0.00"],
+        ["1", "6", "0.17"],
+    ]
