@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.edit import Edited, read_edit
@@ -37,9 +38,16 @@ class _Kept:
     passing: tuple[Patch, TestScript] | None = None
     first: Patch | None = None
     last: Patch | None = None
+    best: tuple[Patch, int, bool] | None = None
+    """Of fresh draws: the patch, how many examples of the issue hold with it, whether its script passes."""
+
+    def drawn(self, patch: Patch, held: int, passed: bool) -> None:
+        """Keep a fresh draw if more examples hold with it, or as many and it passes its script."""
+        if self.best is None or (held, passed) > self.best[1:]:
+            self.best = patch, held, passed
 
     def candidate(self, trajectory: str, number: int) -> Candidate | None:
-        """The last patch on which its script passed, else the first patch; None without any.
+        """The last patch that was done, else the best fresh draw, else the first patch; None without any.
 
         The first: of patches that fail their script the first is right more often than the last (0.70 and 0.68 of
         candidates of the 1.5B model on 40 small bugs), for then it is often the script that is wrong.
@@ -47,13 +55,24 @@ class _Kept:
         name = CandidateId(f"candidate-{number}")
         if self.passing is not None:
             return Candidate(name, self.passing[0], self.passing[1], trajectory, True)
+        if self.best is not None:
+            return Candidate(name, self.best[0], self.script, trajectory, self.best[2])
         return Candidate(name, self.first, self.script, trajectory, False) if self.first else None
 
 
 async def edit(
-    ground: Ground, trajectory: str, number: int, script: TestScript | None, turns: int, *, review: bool
+    ground: Ground,
+    trajectory: str,
+    number: int,
+    script: TestScript | None,
+    turns: int,
+    *,
+    review: bool,
+    examples: Sequence[TestScript] = (),
 ) -> Candidate | None:
     """The trajectory's candidate. `script` is its own, or another trajectory's; invalid ones are left aside.
+
+    `examples` of the issue are heard where turns are fresh draws: an edit is done when they pass as well.
 
     Raises the leaves of ModelError (except ContextTooLong, which ends the trajectory) and of SandboxError (except
     PatchRejected, which is told to the model) where there is no patch yet; one that is there survives them.
@@ -63,7 +82,7 @@ async def edit(
     exchange = Exchange(ground, Stage.EDITING, trajectory)
     try:
         if ground.draws_anew:
-            await _draw(exchange, kept, number, turns)
+            await _draw(exchange, kept, number, turns, examples)
         else:
             await _converse(exchange, kept, turns, review)
     except (ModelError, SandboxError) as error:
@@ -74,10 +93,12 @@ async def edit(
     return kept.candidate(trajectory, number)
 
 
-async def _draw(exchange: Exchange, kept: _Kept, number: int, turns: int) -> None:
-    """For small models: each turn is a fresh draw, for the next suspect, until one passes the script.
+async def _draw(exchange: Exchange, kept: _Kept, number: int, turns: int, examples: Sequence[TestScript]) -> None:
+    """For small models: each turn is a fresh draw, for the next suspect, until one passes script and examples.
 
-    Every other draw shows the test, the rest the suspect alone.
+    Where none does, examples count before the script, which a model may have misread the issue for (of 81 valid
+    examples of 55 small bugs 79 accept the right fix, of scripts of the 1.5B model 57 %). Every other draw shows the
+    test, the rest the suspect alone.
     """
     ground, seed = exchange.ground, kept.script
     found = _small_enough(ground, seed.source if seed else None)
@@ -99,11 +120,27 @@ async def _draw(exchange: Exchange, kept: _Kept, number: int, turns: int) -> Non
             exchange.close(Outcome.EDIT_APPLIED)
             break  # nothing to check it with: a further draw would be no better
         run = await ground.execute(seed.source, made)
-        if run.verdict is Verdict.PASSED:
+        held = await _held(ground, examples, made)
+        passed = run.verdict is Verdict.PASSED
+        if passed and held == len(examples):
             kept.passing = (made, seed)
             exchange.close(Outcome.EDIT_PASSED)
             break
-        exchange.close(Outcome.EDIT_APPLIED, prompts.after_run(ground.model.profile, made, seed.on_unedited, run))
+        kept.drawn(made, held, passed)
+        said = prompts.after_run(ground.model.profile, made, seed.on_unedited, run)
+        more = f"\n{held} of {len(examples)} examples of the issue hold." if examples else ""
+        exchange.close(Outcome.EDIT_APPLIED, said + more)
+
+
+async def _held(ground: Ground, examples: Sequence[TestScript], patch: Patch) -> int:
+    """How many examples pass on the tree with the patch. None after one that did not end: the others may not either."""
+    held = 0
+    for example in examples:
+        run = await ground.execute(example.source, patch)
+        held += run.verdict is Verdict.PASSED
+        if run.verdict is Verdict.TIMED_OUT:
+            break
+    return held
 
 
 async def _converse(exchange: Exchange, kept: _Kept, turns: int, review: bool) -> None:

@@ -10,12 +10,13 @@ import anyio
 from agent.context.gather import Context
 from agent.editing import edit
 from agent.errors import ModelDenied, ModelError, ModelUnavailable
+from agent.example_scripts import issue_scripts
 from agent.exchange import Exchange, Ground
 from agent.model.base import Completion, Model, Stage
 from agent.prompts import test_writing as prompts
 from agent.task import Task
 from agent.test_writing import write_script
-from agent.trajectory import Candidate, Recorder, TestScript
+from agent.trajectory import ISSUE, Candidate, Recorder, TestScript
 from sandbox.base import Limits, Sandbox
 from sandbox.errors import SandboxError
 
@@ -39,7 +40,7 @@ class ProposeSettings:
 
 @dataclass(frozen=True)
 class Proposed:
-    """All candidates, and all test scripts, those included whose trajectory gave no candidate."""
+    """All candidates, and all test scripts: also those whose trajectory gave no candidate, at the end the issue's."""
 
     candidates: tuple[Candidate, ...]
     scripts: tuple[TestScript, ...]
@@ -72,6 +73,8 @@ async def propose_scripts(
 ) -> tuple[TestScript, ...]:
     """The test-writing trajectories alone, `settings.candidates` of them, for candidates that others made.
 
+    The issue's own examples come behind them.
+
     Raises what ended all of them, as `propose` does.
     """
     ground = _ground(task, context, sandbox, model, settings, recorder)
@@ -96,6 +99,9 @@ class _Trajectories:
         self._scripts: list[TestScript | None] = [None] * count
         self._written = [anyio.Event() for _ in range(count)]
         self._candidates: list[Candidate | None] = [None] * count
+        self._examples: tuple[TestScript, ...] = ()
+        self._read = anyio.Event()
+        """The issue's examples have run."""
         self._failures: list[Exception] = []
         self._ended = 0
 
@@ -105,7 +111,8 @@ class _Trajectories:
         if not candidates:
             self._raise_what_ended_all()
         own = [script for script in self._scripts if script is not None]
-        own += [c.script for c in candidates if c.script is not None]
+        own += [c.script for c in candidates if c.script is not None and c.script.trajectory != ISSUE]
+        own += self._examples
         scripts = {script.id: script for script in own}
         return Proposed(candidates, tuple(scripts.values()))
 
@@ -120,15 +127,22 @@ class _Trajectories:
         scripts = {script.id: script for script in self._scripts if script is not None}
         if not scripts:
             self._raise_what_ended_all()
-        return tuple(scripts.values())
+        return (*scripts.values(), *self._examples)
 
     async def _all(self, trajectory: Callable[[int, _FirstTurns], Coroutine[object, object, None]]) -> None:
         first = _FirstTurns(self._ground, self._names)
         self._progress()
         async with anyio.create_task_group() as group:
             group.start_soon(first.draw)
+            group.start_soon(self._read_examples)
             for number in range(len(self._names)):
                 group.start_soon(trajectory, number, first)
+
+    async def _read_examples(self) -> None:
+        try:
+            self._examples = await issue_scripts(self._ground)
+        finally:
+            self._read.set()
 
     def _raise_what_ended_all(self) -> None:
         if len(self._failures) >= len(self._names):
@@ -153,9 +167,11 @@ class _Trajectories:
             if isinstance(failed, ModelUnavailable | ModelDenied):
                 self._failures.append(failed)
                 return
-            script = await self._seed(number)
+            examples = await self._heard()
+            script = await self._seed(number, examples)
+            turns = self._settings.edit_turns or profile.edit_turns
             self._candidates[number] = await edit(
-                self._ground, name, number, script, self._settings.edit_turns or profile.edit_turns, review=review
+                self._ground, name, number, script, turns, review=review, examples=examples
             )
         except (ModelError, SandboxError) as error:
             self._failures.append(error)
@@ -185,8 +201,15 @@ class _Trajectories:
         }
         self._ground.recorder.note("trajectory_failed", detail)
 
-    async def _seed(self, number: int) -> TestScript | None:
-        """The trajectory's own script if it is valid; else another's, dealt round; None when nobody has one.
+    async def _heard(self) -> tuple[TestScript, ...]:
+        """The examples that edits are checked with. A model that mends keeps to its own scripts: theirs is the vote."""
+        if not self._ground.draws_anew:
+            return ()
+        await self._read.wait()
+        return tuple(example for example in self._examples if example.valid or example.guard)
+
+    async def _seed(self, number: int, examples: Sequence[TestScript]) -> TestScript | None:
+        """The trajectory's own script if it is valid; else an example, or another's; None when nobody has one.
 
         Only a trajectory that needs another's script waits for the others, and for all of them: who is first
         differs from run to run, and the choice must not.
@@ -194,6 +217,8 @@ class _Trajectories:
         own = self._scripts[number]
         if own is not None and own.valid:
             return own
+        if shown := [example for example in examples if example.valid]:
+            return shown[number % len(shown)]
         for event in self._written:
             await event.wait()
         valid = [script for script in self._scripts if script is not None and script.valid]

@@ -264,8 +264,8 @@ def guarded(source: str, exception: str) -> str:
     )
 
 
-def _missing_imports(module: ast.Module, symbols: Symbols) -> None:
-    """Import names that the script uses but never binds, where one module of the repository or Python defines them."""
+def unbound(module: ast.Module, symbols: Symbols) -> list[str]:
+    """Names that a script uses but never binds, in the order of their use."""
     bound: set[str] = set(dir(builtins)) | {"__file__", "__name__", "__doc__"}
     used: dict[str, None] = {}
     for node in ast.walk(module):
@@ -283,14 +283,15 @@ def _missing_imports(module: ast.Module, symbols: Symbols) -> None:
             bound.add(node.name)
         elif isinstance(node, ast.arg):
             bound.add(node.arg)
-        elif (isinstance(node, ast.ExceptHandler) and node.name) or (
-            isinstance(node, ast.MatchAs | ast.MatchStar) and node.name
-        ):
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
             bound.add(node.name)
+    return [name for name in used if name not in bound]
+
+
+def _missing_imports(module: ast.Module, symbols: Symbols) -> None:
+    """Import names that the script uses but never binds, where one module of the repository or Python defines them."""
     added: list[ast.stmt] = []
-    for name in used:
-        if name in bound:
-            continue
+    for name in unbound(module, symbols):
         if (home := symbols.home(name)) is not None:
             added.append(ast.ImportFrom(home, [ast.alias(name)], 0))
         elif name in symbols.modules or name in sys.stdlib_module_names or name == "pytest":

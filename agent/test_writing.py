@@ -63,14 +63,15 @@ def is_valid(run: ScriptRun) -> bool:
     return run.verdict is Verdict.FAILED
 
 
-async def on_unedited(ground: Ground, source: str) -> tuple[str, ScriptRun]:
+async def on_unedited(ground: Ground, source: str, *, any_exception: bool = False) -> tuple[str, ScriptRun]:
     """Run a script on the unedited tree; the script as it is to be kept, and what it did.
 
-    Where it broke with an exception that the issue complains of, raised by the repository's code, the script is
-    right and only lacks the plumbing: the exception then counts as a failed assertion.
+    Where it broke with an exception that the issue complains of (or with `any_exception`), raised by the repository's
+    code, the script is right and only lacks the plumbing: the exception then counts as a failed assertion.
     """
     run = await ground.execute(source, UNEDITED)
-    if run.verdict is Verdict.BROKEN and (name := _complained(run, ground)) is not None:
+    named = None if any_exception else ground.task.issue
+    if run.verdict is Verdict.BROKEN and (name := _complained(run, ground, named)) is not None:
         mended = guarded(source, name)
         again = await ground.execute(mended, UNEDITED)
         if again.verdict is Verdict.FAILED:
@@ -82,11 +83,11 @@ _RAISED = re.compile(r"^(?:[\w.]+\.)?([A-Z]\w*(?:Error|Exception|Warning|Exit|In
 _FRAME = re.compile(r'^  File "([^"]+)", line', re.MULTILINE)
 
 
-def _complained(run: ScriptRun, ground: Ground) -> str | None:
-    """The built-in exception that ended a script in the repository's code, if the issue names it."""
+def _complained(run: ScriptRun, ground: Ground, issue: str | None) -> str | None:
+    """The built-in exception that ended a script in the repository's code; with an issue only if that names it."""
     raised = _RAISED.findall(run.execution.output)
     frames = _FRAME.findall(run.execution.output)
-    if not raised or not frames or raised[-1] not in ground.task.issue:
+    if not raised or not frames or (issue is not None and raised[-1] not in issue):
         return None
     inside = any(frame.endswith("/" + path) for frame in frames for path in ground.context.tree if path.endswith(".py"))
     known = getattr(__import__("builtins"), raised[-1], None)

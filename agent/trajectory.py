@@ -13,6 +13,9 @@ from sandbox.script import ScriptRun
 CandidateId = NewType("CandidateId", str)
 ScriptId = NewType("ScriptId", str)
 
+ISSUE = "issue"
+"""Stands for the trajectory of test scripts that no trajectory wrote: examples read from the issue's text."""
+
 
 class Outcome(StrEnum):
     """What a turn's completion led to."""
@@ -63,7 +66,10 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True)
 class TestScript:
-    """A standalone program that a model wrote. Valid: code has seen it fail on the unedited tree."""
+    """A standalone program that a model wrote, or that is an example of the issue (`trajectory` is `ISSUE` then).
+
+    Valid: code has seen it fail on the unedited tree.
+    """
 
     __test__ = False  # pytest: not a test class
 
@@ -72,6 +78,8 @@ class TestScript:
     valid: bool
     trajectory: str
     on_unedited: ScriptRun
+    guard: bool = False
+    """An example that holds on the unedited tree and should go on to hold: it votes, although it did not fail."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import multiprocessing
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -47,7 +48,8 @@ class RecordingModel:
 
     def __init__(self, model: ModelServer, path: Path) -> None:
         self._model = model
-        self._file = path.open("w", encoding="utf-8")
+        self._path = path
+        path.unlink(missing_ok=True)
 
     @property
     def profile(self) -> Profile:
@@ -67,17 +69,37 @@ class RecordingModel:
             sum(answer.usage.cached_tokens for answer in answers),
             *(asked, time.monotonic()),
         )
-        self._file.write(json.dumps(asdict(call)) + "\n")
-        self._file.flush()
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(call)) + "\n")
         return answers
 
     async def check(self) -> None:
         await self._model.check()
 
 
+@dataclass(frozen=True)
+class Recorder:
+    """Records the calls of a batch, each of its processes into a file of its own beside `path`; see `read_calls`."""
+
+    path: Path
+
+    def __call__(self, model: ModelServer) -> RecordingModel:
+        return RecordingModel(model, self.path.with_suffix(f".{os.getpid()}{self.path.suffix}"))
+
+    def files(self) -> list[Path]:
+        """One for each process that has asked."""
+        return list(self.path.parent.glob(f"{self.path.stem}.*{self.path.suffix}"))
+
+    def forget(self) -> None:
+        """Removes what is there of an earlier batch."""
+        for path in (self.path, *self.files()):
+            path.unlink(missing_ok=True)
+
+
 def read_calls(path: Path) -> list[Call]:
-    """In the order in which they were asked."""
-    lines = path.read_text("utf-8").splitlines()
+    """In the order in which they were asked, whichever process asked: all of a machine have one clock."""
+    files = [*([path] if path.is_file() else []), *Recorder(path).files()]
+    lines = [line for file in files for line in file.read_text("utf-8").splitlines()]
     return sorted((Call(**json.loads(line)) for line in lines), key=lambda call: call.asked)
 
 

@@ -9,79 +9,45 @@
     python benchmarks/serving.py survey FOLDER --url ... --model ...
     python benchmarks/serving.py eight FILE --specs embedded vllm:MODEL
 
-`pipeline` solves small bugs as one batch, with real sandboxes, and records every model call. `bound` sends the recorded
-calls again, all of them at once, each answer as long as it was, to a server with an empty cache. `edits` sends the
-editing turns again at temperature 0, to two servers. `hits` compares what the server's cache had with what one that
-never forgets would have had. `candidates` compares the wall time of a task with eight candidates and with one. `survey`
-describes all source files of a folder, and sends the same prompts again for one token each. `eight` starts each model
-in turn and asks it for eight answers to one prompt of 4,000 tokens. The key is BESTPATCH_API_KEY. Several URLs, with
-commas between them, are one model.
+`pipeline` solves small bugs as one batch, with real sandboxes, in so many `--processes` as `bestpatch batch` would take
+unless told, and records every model call. `bound` sends the recorded calls again, all of them at once, each answer as
+long as it was, to a server with an empty cache. `edits` sends the editing turns again at temperature 0, to two servers.
+`hits` compares what the server's cache had with what one that never forgets would have had. `candidates` compares the
+wall time of a task with eight candidates and with one. `survey` describes all source files of a folder, and sends the
+same prompts again for one token each. `eight` starts each model in turn and asks it for eight answers to one prompt of
+4,000 tokens. The key is BESTPATCH_API_KEY. Several URLs, with commas between them, are one model.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import statistics
 import sys
 import time
-from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 
 # The first import of a sibling takes this folder off the path and puts the examples' folder on it.
-from calls import RecordingModel, Server, bodies, continued, difference, ideal_hits, read_calls, send  # isort: skip
+from calls import Recorder, bodies, continued, difference, ideal_hits, read_calls, send  # isort: skip
 from figures import table  # isort: skip
 from killed import instances_of  # isort: skip
+from model_servers import HITS, QUERIES, forgotten, metrics, servers_of, settings_of, shown  # isort: skip
+from serving_survey import described  # isort: skip
 from solving import folder_of, say  # isort: skip
 
-from agent.context.sources import Source
-from agent.context.survey import survey
 from agent.model.base import Message, Request, Sampling, Stage
 from agent.model.open import open_model
-from agent.model.serving import Serving
-from agent.trajectory import Turn
 from harness import Settings, solve
 from harness.batch import BatchSettings, batch
+from harness.batch_watch import BatchSilence
 from harness.commands.batch import job_of
 from harness.config import backend_settings
 from harness.instances import read_instances, task_of
 from sandbox.backends import choose_backend
-from sandbox.base import RepoPath
-
-QUERIES, HITS = "vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total"
-
-
-def servers_of(options: argparse.Namespace, urls: str | None = None) -> list[Server]:
-    key = os.environ.get("BESTPATCH_API_KEY", "")
-    return [Server(url.rstrip("/"), options.model, key) for url in (urls or options.url).split(",")]
-
-
-def settings_of(options: argparse.Namespace, candidates: int) -> Settings:
-    urls = ",".join(f"{server.root}/v1" for server in servers_of(options))
-    return Settings(model=f"openai:{options.model}@{urls}", candidates=candidates)
-
-
-def metrics(servers: Sequence[Server]) -> Counter[str]:
-    """The counters of all servers together."""
-    found: Counter[str] = Counter()
-    for server in servers:
-        found.update(server.metrics())
-    return found
-
-
-def forgotten(servers: Sequence[Server]) -> bool:
-    """Empties the prefix caches. Says where that is not possible."""
-    done = [server.forget() for server in servers]
-    if not all(done):
-        say("the server cannot empty its prefix cache: what an earlier run left there counts as hits")
-    return all(done)
 
 
 async def pipeline(options: argparse.Namespace, folder: Path) -> None:
@@ -89,22 +55,21 @@ async def pipeline(options: argparse.Namespace, folder: Path) -> None:
     jobs = [job_of(instance, settings) for instance in read_instances(str(instances_of(options, folder)))]
     run = folder / "run"
     shutil.rmtree(run, ignore_errors=True)
-    overrides = {"parallel": options.parallel} if options.parallel else {}
-    serving = Serving(routing=options.routing)
-    async with open_model(
-        settings.model, cache=settings.paths.cache, say=say, overrides=overrides, serving=serving
-    ) as model:
-        forgotten(servers)
-        before, began = metrics(servers), time.monotonic()
-        recording = RecordingModel(model, options.recording)
-        how = BatchSettings(workers=options.workers)
-        summary = await batch(jobs, settings, run=run, how=how, model=recording)
-        wall, after = time.monotonic() - began, metrics(servers)
+    recorder = Recorder(options.recording)
+    recorder.forget()
+    forgotten(servers)
+    before, began = metrics(servers), time.monotonic()
+    how = BatchSettings(workers=options.workers, processes=options.processes)
+    summary = await batch(jobs, settings, run=run, how=how, watcher=Words(), around=recorder)
+    wall, after = time.monotonic() - began, metrics(servers)
+    if summary.stopped is not None:
+        sys.exit(f"serving: {summary.stopped.message}")
     calls = read_calls(options.recording)
     written = sum(sum(call.tokens) for call in calls)
     busy = max(call.answered for call in calls) - min(call.asked for call in calls)
     queries, hits = difference(before, after, QUERIES), difference(before, after, HITS)
     figures = {
+        "processes": len(recorder.files()),
         "tasks": len(jobs),
         "selected": summary.counts.get("selected", 0),
         "calls": len(calls),
@@ -120,13 +85,22 @@ async def pipeline(options: argparse.Namespace, folder: Path) -> None:
     shown(figures)
 
 
+class Words(BatchSilence):
+    """Says what concerns all tasks."""
+
+    def said(self, text: str) -> None:
+        say(text)
+
+
 def bound(options: argparse.Namespace) -> None:
     (server, *_), calls = servers_of(options), read_calls(options.recording)
     kept = json.loads(options.recording.with_suffix(".figures").read_text("utf-8"))
     rates: list[float] = []
     for number in range(options.rounds):
         emptied = forgotten([server])
-        sent = send(server, bodies(calls, options.model, exact=True), at_once=len(calls), processes=options.processes)
+        sent = send(
+            server, bodies(calls, options.model, exact=True), at_once=len(calls), processes=options.processes or 4
+        )
         rates.append(sent.rate)
         how = "an empty cache" if emptied else "a full cache"
         say(f"round {number + 1}, {how}: {sent.tokens} tokens in {sent.seconds:.1f} s, {sent.rate:.0f}/s")
@@ -200,52 +174,6 @@ async def candidates(options: argparse.Namespace, folder: Path) -> None:
     shown(figures)
 
 
-async def described(options: argparse.Namespace, folder: Path) -> None:
-    """Reads every source file of a folder, as the survey does before the first issue of a repository."""
-    files: list[Source] = []
-    for path in sorted(options.file.rglob("*.py"))[: options.files]:
-        text = path.read_text("utf-8", errors="ignore")
-        if text.strip():
-            files.append(Source(RepoPath(path.relative_to(options.file).as_posix()), text, test=False))
-    servers, settings = servers_of(options), settings_of(options, 1)
-    overrides = {"parallel": options.parallel} if options.parallel else {}
-    ours: list[float] = []
-    engine: list[float] = []
-    for number in range(options.rounds):
-        cache = folder / f"survey-{number}"
-        shutil.rmtree(cache, ignore_errors=True)
-        async with open_model(settings.model, cache=settings.paths.cache, say=say, overrides=overrides) as model:
-            recording = RecordingModel(model, options.recording)
-            forgotten(servers)
-            began = time.monotonic()
-            found = await survey(files, recording, cache=cache, tokens=10**9, seed=0, recorder=Silent())
-            wall = time.monotonic() - began
-        calls = [call for call in read_calls(options.recording) if call.turn == 0]
-        prompt = sum(call.prompt_tokens for call in calls)
-        ours.append(prompt / wall)
-        forgotten(servers)
-        asked = [{**body, "max_tokens": 1} for body in bodies(calls, options.model, exact=False)]
-        sent = await anyio.to_thread.run_sync(
-            partial(send, servers[0], asked, at_once=len(asked), processes=options.processes)
-        )
-        engine.append(prompt / sent.seconds)
-        say(f"round {number + 1}: {len(found)} of {len(files)} files, {prompt} prompt tokens in {wall:.1f} s, "
-            f"{sum(sum(call.tokens) for call in calls)} written; for one token each {sent.seconds:.1f} s")  # fmt: skip
-    medians = statistics.median(ours), statistics.median(engine)
-    shown({"files": len(files), "prompt tokens/s": f"{medians[0]:.0f}", "for one token each": f"{medians[1]:.0f}",
-           "ratio": f"{medians[0] / medians[1]:.2f}"})  # fmt: skip
-
-
-class Silent:
-    """A recorder that keeps nothing."""
-
-    def turn(self, turn: Turn) -> None: ...
-
-    def stage(self, stage: str, done: int, total: int) -> None: ...
-
-    def note(self, kind: str, detail: dict[str, object]) -> None: ...
-
-
 async def eight(options: argparse.Namespace) -> None:
     """Eight answers to one long prompt, from each model, started for it alone; each round another prompt."""
     text = options.file.read_text("utf-8")
@@ -276,10 +204,6 @@ async def eight(options: argparse.Namespace) -> None:
     print(table(["model", "prompt tokens", "median s", "median tokens/s"], rows))
 
 
-def shown(figures: dict[str, object]) -> None:
-    print(table(list(figures), [[str(value) for value in figures.values()]]), flush=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["pipeline", "bound", "hits", "edits", "candidates", "survey", "eight"])
@@ -294,7 +218,7 @@ def main() -> None:
     parser.add_argument("--parallel", type=int, help="answers in flight; the profile's own unless given")
     parser.add_argument("--image", help="an image that has what the tasks need")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--processes", type=int, default=4, help="of the client that sends everything at once")
+    parser.add_argument("--processes", type=int, help="of the batch; elsewhere of the client that sends all at once: 4")
     parser.add_argument("--routing", choices=["prefix", "round_robin"], default="prefix", help="with several servers")
     parser.add_argument("--edits", type=int, default=128)
     parser.add_argument("--files", type=int, default=600, help="survey: at most so many")

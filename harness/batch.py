@@ -10,55 +10,35 @@ journal; every task has a folder with a journal of its own, made by `harness.sol
 
 from __future__ import annotations
 
-import shutil
 import time
-import traceback
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 import anyio
-from anyio import to_thread
 
-from agent.errors import AgentError, ModelError
-from agent.given import Given
+from agent.errors import ModelError
 from agent.model.base import ModelServer
-from agent.task import Task
+from agent.model.served import Served
+from harness.at_work import AtWork
 from harness.batch_record import BatchSummary, Predictions, TaskOutcome, added, counts_of, estimate, line_of
 from harness.batch_watch import BatchSilence, BatchWatcher
 from harness.budget import Budget
 from harness.config import BudgetSettings, Settings
-from harness.errors import DirectoryFull, HarnessError, JournalError, RunConflict
-from harness.gate import GatedBackend, GatedModel
+from harness.errors import JournalError, RunConflict
 from harness.gpu import GpuAccount
+from harness.job import RUNS_BUDGET, Job, Solver, Terms
 from harness.journal import Journal, read_usage
+from harness.lock import without_workers
 from harness.outcome import error_record, identity_of_settings, write_whole
-from harness.result import ErrorRecord, Status
+from harness.processes import Processes, how_many
+from harness.result import ErrorRecord
 from harness.run import unwrapped
-from harness.shared import Shared
-from harness.solve import solve
+from harness.shared import Around, Shared
 from sandbox.base import Backend
 from sandbox.errors import SandboxError
-
-RUNS_BUDGET = "run's budget"
-
-
-@dataclass(frozen=True)
-class Job:
-    """A task that is still to be made."""
-
-    id: str
-    """Also the name of its folder."""
-    digest: str
-    """Of everything that it is made of."""
-    make: Callable[[Path], Task]
-    """Makes the task; blocks, in a thread of its own. The folder is for its snapshot. Raises HarnessError."""
-    settings: Settings | None = None
-    """Where they are not the run's; the model and the machine are the run's in any case."""
-    given: tuple[Given, ...] | None = None
-    """Candidates that others made, to choose among."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +47,9 @@ class BatchSettings:
 
     workers: int | None = None
     """Tasks at work at once, past their environments. None: what keeps the model's slots full twice."""
+    processes: int | None = 1
+    """That share the tasks, at most; None: by this machine's cores. A model or a server that is this process' own
+    (scripted, embedded, given) is asked by this one alone."""
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     """Of all tasks together; the settings' is that of each."""
     retry: bool = False
@@ -84,21 +67,24 @@ async def batch(
     watcher: BatchWatcher | None = None,
     model: ModelServer | None = None,
     backend: Backend | None = None,
+    around: Around | None = None,
 ) -> BatchSummary:
     """Solve all jobs, in their order; leaves `predictions.jsonl`, `summary.json`, `report.html`, `tasks/ID/` in `run`.
 
     A run that was begun in `run` before goes on: finished tasks are not opened again. A task that fails is an outcome
     and touches no other. Where nothing can go on, the summary says what stopped the run. Cancellation writes the files
-    as well, and goes on. `model` and `backend` stand in for those that the settings name, and stay open.
+    as well, and goes on. `model` and `backend` stand in for those that the settings name, and stay open; `around` makes
+    the model that is asked from the one that was opened. Of several processes each gets what it needs, pickled.
     Raises RunConflict (other settings, other instances, another process), JournalError, ModelSpecError.
     """
     how = how or BatchSettings()
     with Journal(run, "--run") as journal:
         identity = identity_of_settings(settings)
         journal.identify({**identity, "selection.min_confidence": settings.selection.min_confidence})
+        await without_workers(run)
         its = _Batch(jobs, settings, how, journal, watcher or BatchSilence())
         try:
-            await its.run(model, backend)
+            await its.run(model, backend, around)
         except anyio.get_cancelled_exc_class():
             its.close(interrupted=True)
             raise
@@ -120,6 +106,7 @@ class _Batch:
         self._wall = cast(float, journal.get("wall_seconds") or 0.0)
         self._gpu = GpuAccount(journal, settings)
         self._limits = f"{settings.budget.model_dump_json()} {how.budget.model_dump_json()}"
+        self._terms = Terms(settings, journal.folder, self._limits)
         self._outcomes = self._known()
         self._todo = [job for job in jobs if not self._over(job)]
         self._before = len(jobs) - len(self._todo)
@@ -127,7 +114,8 @@ class _Batch:
         for outcome in self._outcomes.values():
             self._predictions.put(outcome)
         spent = [outcome.usage for outcome in self._outcomes.values()]
-        self._unfinished = {job.id: read_usage(self._folder(job)) for job in self._todo if job.id not in self._outcomes}
+        begun = [job for job in self._todo if job.id not in self._outcomes]
+        self._unfinished = {job.id: read_usage(self._terms.folder(job)) for job in begun}
         self.budget = Budget(how.budget, added([*spent, *self._unfinished.values()]), name=RUNS_BUDGET)
         self._scope = anyio.CancelScope()
         self._stopped: ErrorRecord | None = None
@@ -150,88 +138,72 @@ class _Batch:
         outcome = self._outcomes.get(job.id)
         return outcome is not None and outcome.over(limits=self._limits, retry=self._how.retry)
 
-    def _folder(self, job: Job) -> Path:
-        return self._journal.folder / "tasks" / job.id
-
-    async def run(self, model: ModelServer | None, backend: Backend | None) -> None:
+    async def run(self, model: ModelServer | None, backend: Backend | None, around: Around | None) -> None:
         done = {job.id: self._outcomes[job.id] for job in self._jobs if self._over(job)}
         self._watcher.began([job.id for job in self._jobs], done)
         self._predictions.write()
         if not self._todo:
             return
+        said, patience = self._watcher.said, self._how.patience
+        shared = Shared(self._settings, self._journal.folder, patience, said, self._stop, self._gpu.metered, around)
         try:
-            said, patience = self._watcher.said, self._how.patience
-            shared = Shared(self._settings, self._journal.folder, patience, said, self._stop, self._gpu.metered)
-            async with shared.opened(model, backend) as (gated, sandboxes):
+            async with (
+                shared.opened(model, backend) as opened,
+                self._solver(shared, *opened, backend) as solver,
+            ):
                 with self._scope:
-                    await self._all(gated, sandboxes)
+                    await self._all(solver)
         except (ModelError, SandboxError) as error:
             self._stop(error)
 
-    async def _all(self, model: GatedModel, backend: GatedBackend) -> None:
-        ahead = self._settings.sandbox.builds
+    @asynccontextmanager
+    async def _solver(
+        self, shared: Shared, model: ModelServer, backend: Backend, served: Served | None, given: Backend | None
+    ) -> AsyncGenerator[Solver]:
+        how, sandbox = self._how, self._settings.sandbox
         # Half of the tasks ask the model while the code of the other half is executed.
         slots = max(1, model.profile.parallel // self._settings.candidates)
-        workers = self._how.workers or min(2 * slots, max(32, 2 * self._settings.sandbox.parallel))
-        entrance, disk = anyio.CapacityLimiter(workers), anyio.CapacityLimiter(ahead)
-        line = anyio.Semaphore(workers + ahead)
+        workers = how.workers or min(2 * slots, max(32, 2 * sandbox.parallel))
+        count = 1
+        if served is not None:
+            # Each process has its part of each server, which is to hold all candidates of a task.
+            each = served.profile.parallel // self._settings.candidates
+            count = how_many(how.processes, tasks=len(self._todo), slots=each, workers=workers)
+        if how.processes is not None and count < how.processes:
+            self._watcher.said(f"{count} of {how.processes} processes: more would have no task, or no model to ask")
+        if served is None or count == 1:
+            gated = shared.gated(model, backend)
+            yield AtWork(
+                self._terms, *gated, workers=workers, ahead=sandbox.builds, budget=self.budget, stop=self._stop
+            )
+            return
+        self._watcher.said(f"{count} processes")
+        wall = how.budget.wall_seconds
+        processes = Processes(
+            *(count, self._terms, served, given, shared.around, workers, how.patience, self.budget, wall),
+            say=self._watcher.said,
+            stop=self._halt,
+        )
+        async with processes.opened():
+            yield processes
+
+    async def _all(self, solver: Solver) -> None:
+        line = anyio.Semaphore(solver.room)
         with unwrapped():
             async with anyio.create_task_group() as group:
                 for job in self._todo:
                     await line.acquire()
                     if self.budget.spent is not None:
                         break  # what was begun selects among what it has; the others wait for more budget
-                    group.start_soon(self._one, job, model, backend, entrance, disk, line)
+                    group.start_soon(self._one, job, solver, line)
 
-    async def _one(
-        self,
-        job: Job,
-        model: GatedModel,
-        backend: GatedBackend,
-        entrance: anyio.CapacityLimiter,
-        disk: anyio.CapacityLimiter,
-        line: anyio.Semaphore,
-    ) -> None:
-        snapshots = self._folder(job) / "snapshot"
+    async def _one(self, job: Job, solver: Solver, line: anyio.Semaphore) -> None:
         try:
-            snapshots.mkdir(parents=True, exist_ok=True)
-            watcher = self._watcher.task(job.id)
-            task = await to_thread.run_sync(job.make, snapshots, limiter=disk)
-            result = await solve(
-                task,
-                job.settings or self._settings,
-                out=self._folder(job),
-                watcher=watcher,
-                model=model,
-                backend=backend,
-                entrance=entrance,
-                within=self.budget,
-                given=job.given,
-            )
-            outcome = TaskOutcome.of(job.id, job.digest, result, self._limits)
-            if outcome.status is Status.BUDGET_SPENT and str(outcome.budget_spent).startswith(RUNS_BUDGET):
-                return  # it has nothing yet, and goes on when there is more
-        except DirectoryFull as error:
-            self._stop(error)
-            return
-        except (HarnessError, AgentError, SandboxError, OSError) as error:
-            outcome = self._failed(job, error_record(error))
-        except Exception as error:
-            message = f"{error}\nthis is a defect in bestpatch: please report it, with the log in the task's folder"
-            trace = "".join(traceback.format_exception(error))
-            with suppress(JournalError):
-                write_whole(self._folder(job) / "defect.log", trace.encode("utf-8", "replace"))
-            outcome = self._failed(job, ErrorRecord(kind=type(error).__name__, message=message))
+            outcome = await solver.solved(job, self._watcher.task(job.id))
         finally:
-            shutil.rmtree(snapshots, ignore_errors=True)
             line.release()
-        self._ended(outcome)
-
-    def _failed(self, job: Job, error: ErrorRecord) -> TaskOutcome:
-        usage = read_usage(self._folder(job))
-        return TaskOutcome(
-            instance_id=job.id, digest=job.digest, status=Status.FAILED, error=error, limits=self._limits, usage=usage
-        )
+        if outcome is not None:
+            self._ended(outcome)
 
     def _ended(self, outcome: TaskOutcome) -> None:
         """Keep an outcome. A run whose directory cannot be written any more is stopped."""
@@ -247,9 +219,12 @@ class _Batch:
         self._watcher.ended(outcome)
 
     def _stop(self, error: Exception) -> None:
+        self._halt(error_record(error))
+
+    def _halt(self, error: ErrorRecord) -> None:
         """End the run: nothing can go on. What is under way goes on from its journal the next time."""
         if self._stopped is None:
-            self._stopped = error_record(error)
+            self._stopped = error
             self._watcher.said(f"stopping: {self._stopped.message}")
         self._scope.cancel()
 

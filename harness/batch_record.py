@@ -18,7 +18,7 @@ FINISHED = frozenset({Status.SELECTED, Status.NO_CANDIDATE, Status.ABSTAINED, St
 PASSING = frozenset(
     {
         *("EngineUnavailable", "SandboxLost", "SandboxTimeout", "DiskFull"),
-        *("ModelUnavailable", "ModelTimeout", "ModelDenied", "JournalError", "DirectoryFull"),
+        *("ModelUnavailable", "ModelTimeout", "ModelDenied", "JournalError", "DirectoryFull", "WorkerLost"),
     }
 )
 """Kinds of failures that say nothing about a task and may be gone the next time; others come again."""

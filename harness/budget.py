@@ -21,7 +21,8 @@ from harness.result import UsageRecord
 
 
 class Budget:
-    """What may be spent, and what has been. `spent` names the limit that was reached, None before."""
+    """What may be spent, and what has been. `spent` names the limit that was reached, None before; `began`: when, on
+    the clock."""
 
     def __init__(
         self,
@@ -37,7 +38,7 @@ class Budget:
         self._clock = clock
         self._within = within
         self._name = name
-        self._start = clock()
+        self.began = self._start = clock()
         self._tokens = before.prompt_tokens + before.completion_tokens
         self._money = before.money
         self._seconds = before.model_seconds

@@ -32,6 +32,10 @@ Priority = Annotated[
 ]
 RunDirectory = Annotated[Path, typer.Option("--run", help="The run's directory.", metavar="DIR")]
 Workers = Annotated[int | None, typer.Option(help="Tasks at work at once.", metavar="N", min=1)]
+Processes = Annotated[
+    int | None,
+    typer.Option(help="That share the tasks; one for every four cores, from eight on.", metavar="N", min=1),
+]
 RunBudget = Annotated[
     str | None,
     typer.Option(help="Of all tasks together: tokens=5M,money=20,model=9h,wall=8h.", metavar="LIMITS"),
@@ -58,6 +62,7 @@ def batch(
     shard: Shard = None,
     priority: Priority = None,
     workers: Workers = None,
+    processes: Processes = None,
     candidates: Candidates = None,
     turns: Turns = None,
     model: Model = None,
@@ -94,7 +99,8 @@ def batch(
             budget,
         )
         choice = Choice(instances, split, tuple(only or ()), sample, shard, tuple(priority or ()))
-        asked = Asked(choice, run, workers, run_budget, patience, retry, config, as_json, quiet, debug, deliver)
+        how = (workers, processes, run_budget, patience, retry)
+        asked = Asked(choice, run, *how, config, as_json, quiet, debug, deliver)
         batch_command(asked, flags)
 
 
@@ -142,6 +148,7 @@ def select(
     shard: Shard = None,
     priority: Priority = None,
     workers: Workers = None,
+    processes: Processes = None,
     scripts: Annotated[int | None, typer.Option(help="Test-writing trajectories of each task.", metavar="N")] = None,
     turns: Turns = None,
     model: Model = None,
@@ -175,5 +182,6 @@ def select(
             budget,
         )
         choice = Choice(instances, split, tuple(only or ()), sample, shard, tuple(priority or ()))
-        asked = Asked(choice, run, workers, run_budget, patience, retry, config, as_json, quiet, debug)
+        how = (workers, processes, run_budget, patience, retry)
+        asked = Asked(choice, run, *how, config, as_json, quiet, debug)
         select_command(asked, candidates, flags)

@@ -150,6 +150,12 @@ class SelectionSettings(Section):
     regression_seconds: Seconds = Field(
         default=120.0, ge=0, description="For all runs of the repository's own tests together; 0 leaves them out."
     )
+    probes: int = Field(
+        default=64,
+        ge=0,
+        le=1000,
+        description="Calls that each class in doubt is asked for, found without a model; 0 leaves them out.",
+    )
     min_confidence: float = Field(default=0.0, ge=0, le=1, description="Below it, bestpatch abstains (exit code 3).")
 
 

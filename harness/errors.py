@@ -10,6 +10,7 @@ HarnessError
 │   ├── InstanceError                       one instance that no task can be made of; the others can be used
 │   ├── SwebenchMissing                     the package swebench is needed and not there
 │   └── RunConflict                         the run directory belongs to other settings, or to a live process
+├── WorkerLost(ChildProcessError)           a process of a batch has died; its tasks are tried again the next time
 ├── RemoteError(OSError)                    a server of issues and pull requests refuses or does not answer; exit code 4
 └── JournalError(OSError)                   the run directory's journal cannot be read or written; exit code 4
     └── DirectoryFull                       there is no room left to write: a batch stops, what is there is kept
@@ -68,6 +69,11 @@ class SwebenchMissing(UsageError):
 
 class RunConflict(UsageError):
     """The run directory was made with other settings, or another process works in it now."""
+
+
+class WorkerLost(HarnessError, ChildProcessError):
+    """A worker process of a batch has died, of too little memory most likely. Handled by the batch: the tasks that it
+    had fail, the others go on."""
 
 
 class RemoteError(HarnessError, OSError):

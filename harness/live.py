@@ -23,7 +23,7 @@ STYLES = {"good": "green", "fair": "yellow", "poor": "red", "": "dim"}
 MARKS = {"good": "✓", "fair": "~", "poor": "✗", "": "·"}
 LINE_EVERY = 5.0
 """Seconds between plain lines on the same stage's progress."""
-_SELECTING = ("matrix", "regression", "comparison")
+_SELECTING = ("matrix", "regression", "probes", "comparison")
 
 
 def watcher_for(task: Task, stream: TextIO, *, quiet: bool, plain: bool) -> Watcher:

@@ -62,12 +62,16 @@ def load(
             return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=values)
 
     try:
-        return Loaded(**given)  # pyright: ignore[reportArgumentType]
+        loaded = Loaded(**given)  # pyright: ignore[reportArgumentType]
     except ValidationError as error:
         raise SettingsError(_explain(error, given, values, str(file))) from None
     except SourceError as error:
         # A list or table in a variable that is not JSON: the library's message names the field.
         raise SettingsError(f"{error}; lists and tables in variables are written as JSON, such as '[\"a\"]'") from None
+    # As the tree's own class, which another process knows too.
+    return Settings.model_construct(
+        loaded.model_fields_set, **{name: getattr(loaded, name) for name in Settings.model_fields}
+    )
 
 
 def keys(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[str]:

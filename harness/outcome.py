@@ -7,7 +7,7 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -31,6 +31,7 @@ from harness.result import (
     ExecutionRecord,
     GivenRecord,
     Manifest,
+    ProbeRecord,
     RegressionRecord,
     Result,
     ScriptRecord,
@@ -91,6 +92,7 @@ def candidate_records(proposed: Proposed | None, selection: Selection | None) ->
                 passes_own_script=candidate.passes_own_script,
                 votes=selection.votes.get(its_class.id, 0.0) if selection and its_class else 0.0,
                 broken_tests=selection.regressions.broken.get(its_class.id, ()) if selection and its_class else (),
+                consensus=selection.consensus.get(its_class.id) if selection and its_class else None,
                 rank=ranks.get(its_class.id) if in_class and its_class else None,
             )
         )
@@ -146,6 +148,10 @@ def regression_record(found: Regressions) -> RegressionRecord:
         broken={str(column): tests for column, tests in found.broken.items()},
         note=found.note,
     )
+
+
+def probe_records(selection: Selection | None) -> tuple[ProbeRecord, ...]:
+    return tuple(ProbeRecord.model_validate(asdict(one)) for one in (selection.probes if selection else ()))
 
 
 def comparison_record(comparison: Comparison) -> ComparisonRecord:

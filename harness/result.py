@@ -50,6 +50,7 @@ class ExecutionRecord(Record):
 class ScriptRecord(Record):
     id: str
     trajectory: str
+    """`issue`: no trajectory wrote it, it is an example read from the issue."""
     source: str
     valid: bool
     """Code has seen it fail on the unedited tree."""
@@ -68,6 +69,8 @@ class CandidateRecord(Record):
     """Its class' weighted share of the test scripts that have a say, 0 to 1."""
     broken_tests: tuple[str, ...]
     """Tests of the repository that passed before and do not pass with it."""
+    consensus: float | None = None
+    """How many candidates, 0 to 1, give its class's outputs in the probes; None where it was not probed."""
     rank: int | None
     """1 is the winner's class; None when it was vetoed or never ranked."""
 
@@ -99,6 +102,23 @@ class RegressionRecord(Record):
     flaky: tuple[str, ...]
     broken: dict[str, tuple[str, ...]]
     note: str
+
+
+class ProbeRecord(Record):
+    """A call, found without a model, on which classes that the votes leave in doubt give different outputs."""
+
+    id: str
+    function: str
+    """Path and qualified name, as `pkg/mod.py:Class.method`."""
+    call: str
+    """As one would write it: `mean([1, 2])`."""
+    origin: str
+    """The script that made it, or `issue`; of a varied one, the first to call the function."""
+    varied: bool
+    """Its arguments are those of another call, changed."""
+    outputs: dict[str, str]
+    """By class id; a class is missing whose output was not the same twice."""
+    on_unedited: str
 
 
 class ComparisonRoundRecord(Record):
@@ -204,6 +224,8 @@ class Result(Record):
     vetoed: dict[str, str]
     """Class id -> why it cannot be chosen."""
     regression: RegressionRecord | None
+    probes: tuple[ProbeRecord, ...] = ()
+    """Calls that separate the classes that the votes left in doubt."""
     comparison: ComparisonRecord | None
     usage: dict[str, UsageRecord]
     """By stage, and `total`."""

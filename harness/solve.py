@@ -163,6 +163,7 @@ async def _selection(run: Run, context: Context, proposed: Proposed, model: Mode
         seed=run.settings.seed,
         limits=run.limits,
         regression_seconds=run.settings.selection.regression_seconds,
+        probes=run.settings.selection.probes,
         parallel=run.settings.sandbox.parallel,
     )
     candidates, scripts = proposed.candidates, proposed.scripts

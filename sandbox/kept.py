@@ -11,8 +11,7 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,23 +43,34 @@ class Kept:
         what `make` raises."""
         place, part = self._folder / name, self._folder / f"{name}.part"
         while True:
-            fd = self._locked(name, fcntl.LOCK_SH)
+            fd = self._shared(name)
             if place.exists():
                 os.utime(fd)
                 self._used.append(fd)
                 return place
-            os.close(fd)
-            with self._alone(name) as fd:
-                if not place.exists():
-                    remove_tree(part)  # of one who died: nobody else is at it
-                    part.mkdir()
-                    try:
-                        make(part)
-                        os.ftruncate(fd, 0)
-                        os.pwrite(fd, str((size or bytes_below)(part)).encode(), 0)
-                        os.rename(part, place)
-                    finally:
-                        remove_tree(part)
+            # Who does not get it looks again: whoever made the folder meanwhile may hold it for as long as a run takes.
+            if _take(fd, fcntl.LOCK_EX):
+                try:
+                    if not place.exists():
+                        self._make(fd, place, part, make, size or bytes_below)
+                finally:
+                    os.close(fd)
+            else:
+                os.close(fd)
+                self._wait()
+
+    def _make(
+        self, fd: int, place: Path, part: Path, make: Callable[[Path], object], size: Callable[[Path], int]
+    ) -> None:
+        remove_tree(part)  # of one who died: nobody else is at it
+        part.mkdir()
+        try:
+            make(part)
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, str(size(part)).encode(), 0)
+            os.rename(part, place)
+        finally:
+            remove_tree(part)
 
     def release(self) -> None:
         """What was asked for here is not used here any more."""
@@ -117,27 +127,22 @@ class Kept:
         finally:
             os.close(fd)
 
-    def _locked(self, name: str, how: int) -> int:
+    def _shared(self, name: str) -> int:
         self._folder.mkdir(parents=True, exist_ok=True)
         fd = _open(self._folder, name)
         try:
-            while not _take(fd, how):
-                if self._cancelled.is_set():
-                    raise EnvironmentUnavailable("the image build was interrupted")
-                time.sleep(_LOOK_SECONDS)
+            while not _take(fd, fcntl.LOCK_SH):
+                self._wait()
         except BaseException:
             os.close(fd)
             raise
         return fd
 
-    @contextmanager
-    def _alone(self, name: str) -> Generator[int]:
-        """Alone among all processes of this machine; gives the lock file."""
-        fd = self._locked(name, fcntl.LOCK_EX)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
+    def _wait(self) -> None:
+        """Until it is worth while to look again. Raises EnvironmentUnavailable."""
+        if self._cancelled.is_set():
+            raise EnvironmentUnavailable("the image build was interrupted")
+        time.sleep(_LOOK_SECONDS)
 
 
 def bytes_below(folder: Path, without: Collection[str] = ()) -> int:

@@ -56,6 +56,24 @@ class Regressions:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """A call, found without a model, that gives different outputs on at least two classes."""
+
+    id: str
+    function: str
+    """Path and qualified name, as `pkg/mod.py:Class.method`."""
+    call: str
+    """As one would write it: `mean([1, 2])`."""
+    origin: ScriptId
+    """The script that made the call, or `issue`, which shows it; of a varied one, the first to call the function."""
+    varied: bool
+    """No script made this call: its arguments are those of a recorded call, changed."""
+    outputs: Mapping[ClassId, str]
+    """Result, exception or end of each class; one without an output that is the same every time is missing."""
+    on_unedited: str
+
+
+@dataclass(frozen=True)
 class ComparisonRound:
     """One executed comparison script: what it printed on the unedited tree and on each shortlisted class."""
 
@@ -100,3 +118,7 @@ class Selection:
     shortlist: tuple[ClassId, ...] = ()
     comparison: Comparison | None = None
     vetoed: Mapping[ClassId, str] = field(default_factory=dict[ClassId, str])
+    probes: tuple[Probe, ...] = ()
+    """Calls that separate the classes that the votes could not."""
+    consensus: Mapping[ClassId, float] = field(default_factory=dict[ClassId, float])
+    """0 to 1, by the probes, of the classes that were probed."""

@@ -1,7 +1,11 @@
 """Selection: from candidates and test scripts to one patch, with reasons and a confidence.
 
-    candidates -> classes -> vote matrix -> the repository's own tests veto -> weights -> votes -> shortlist
+    candidates -> classes -> vote matrix -> the repository's own tests veto -> weights -> votes
+               -> probes, where the votes leave it open or cannot tell the leader from others -> shortlist
                -> comparison, where the votes leave it open -> ranking, winner
+
+What probes may do. They order the classes that no script tells from the leader (its twins) among themselves, by
+consensus; a vote they never overrule.
 
 What a comparison may do. It is asked only when the votes are not decisive, and its choice (two passes with the order
 swapped agree, and an executed script showed a difference) moves a class to the front only if the class trails the
@@ -19,12 +23,14 @@ from agent.model.base import Model
 from agent.task import Task
 from agent.trajectory import Candidate, Recorder, ScriptId, TestScript
 from sandbox.base import UNEDITED, Limits, Sandbox
-from selection.base import Comparison, PatchClass, Regressions, Selection, VoteMatrix
+from selection.base import Comparison, PatchClass, Probe, Regressions, Selection, VoteMatrix
 from selection.comparison import compare
 from selection.confidence import Signals, confidence
+from selection.consensus import agreement_of, by_agreement, in_doubt
 from selection.equivalence import classes_of
 from selection.execute import retried
-from selection.matrix import Filled, vote_matrix
+from selection.matrix import Filled, examples_passed, vote_matrix
+from selection.probes import probe
 from selection.reasons import explain
 from selection.regression import regressions, vetoes
 from selection.vote import Standing, margin, standings
@@ -44,6 +50,8 @@ class SelectionSettings:
     """Of one execution of a test script."""
     regression_seconds: float = 120.0
     """For all runs of the repository's own tests together; 0 leaves them out."""
+    probes: int = 64
+    """Calls with recorded and varied arguments that each class in doubt is asked for, at most; 0 leaves them out."""
     parallel: int = 2
     """Executions at a time."""
 
@@ -102,21 +110,26 @@ async def choose(
     lengths = {c.id: len(c.patch) for c in classes}
     everyone = standings(ballots, weights, lengths)
     ranked = [standing for standing in everyone if standing.id not in vetoed]
-    shortlist = tuple(standing.id for standing in ranked[: max(1, settings.shortlist)])
     recorder.note("votes", {s.id: {"votes": s.votes, "alike": s.alike, "size": s.size} for s in everyone})
 
     comparison: Comparison | None = None
     rule = RULES[model.profile.script_style]
     turns = model.profile.comparison_turns if settings.comparison_turns is None else settings.comparison_turns
     left_open = not decisive(ranked, rule)
+    by_id = {c.id: c for c in classes}
+    doubtful = in_doubt(ranked, settings.shortlist if left_open else 0)
+    probes = await _probes(task.issue, [by_id[c] for c in doubtful], scripts, context, sandbox, settings, recorder)
+    agreement = agreement_of(ranked, doubtful, probes)
+    ranked = by_agreement(ranked, agreement)
+    shortlist = tuple(standing.id for standing in ranked[: max(1, settings.shortlist)])
     if turns > 0 and left_open:
-        by_id = {c.id: c for c in classes}
         comparison = await compare(
             task,
             context,
             [by_id[c] for c in shortlist],
             sandbox,
             model,
+            probes=probes,
             turns=turns,
             seed=settings.seed,
             limits=settings.limits,
@@ -144,7 +157,10 @@ async def choose(
             vetoed,
             winner,
             len(candidates),
+            probes=len(probes),
+            agreement=agreement,
             scripts=len(filled.matrix.scripts),
+            examples=examples_passed(filled.matrix, best.id),
             left_out=len(candidates) - sum(len(c.members) for c in classes),
             moved=order != ranked,
             uncompared=left_open and settings.comparison_turns is None and turns == 0,
@@ -156,6 +172,8 @@ async def choose(
         regressions=found,
         shortlist=shortlist,
         comparison=comparison,
+        probes=probes,
+        consensus=agreement,
         vetoed={c.id: vetoed[c.id] for c in classes if c.id in vetoed},
     )
 
@@ -175,6 +193,34 @@ def after_comparison(ranked: Sequence[Standing], comparison: Comparison | None, 
     if chosen is None or ranked[0].score - chosen.score > rule.overrule * ranked[0].score:
         return list(ranked)
     return [chosen, *(s for s in ranked if s.id != chosen.id)]
+
+
+async def _probes(
+    issue: str,
+    classes: Sequence[PatchClass],
+    scripts: Sequence[TestScript],
+    context: Context,
+    sandbox: Sandbox,
+    settings: SelectionSettings,
+    recorder: Recorder,
+) -> tuple[Probe, ...]:
+    if settings.probes <= 0 or not classes:
+        return ()
+    recorder.stage("probes", 0, len(classes))
+    found = await probe(
+        issue,
+        scripts,
+        classes,
+        context.tree,
+        sandbox,
+        most=settings.probes,
+        seed=settings.seed,
+        limits=settings.limits,
+        parallel=settings.parallel,
+    )
+    recorder.stage("probes", len(classes), len(classes))
+    recorder.note("probes", {"classes": [c.id for c in classes], "separate": len(found)})
+    return found
 
 
 async def _regressions(

@@ -24,7 +24,7 @@ from agent.trajectory import Outcome, Recorder, Turn
 from sandbox.base import UNEDITED, Limits, Patch, Sandbox, digest_of
 from sandbox.errors import PatchRejected
 from sandbox.script import ScriptRun
-from selection.base import UNEDITED_TREE, ClassId, Comparison, ComparisonPass, ComparisonRound, PatchClass
+from selection.base import UNEDITED_TREE, ClassId, Comparison, ComparisonPass, ComparisonRound, PatchClass, Probe
 from selection.execute import execute, not_run, side_by_side
 from selection.prompts.comparison import LETTERS, observed, opening, plain_diff, unreadable
 
@@ -49,15 +49,18 @@ async def compare(
     limits: Limits,
     parallel: int,
     recorder: Recorder,
+    probes: Sequence[Probe] = (),
 ) -> Comparison:
-    """Compare the classes twice, the second time in reverse order. Raises DiskFull."""
+    """Compare the classes twice, the second time in reverse order. Probes that separate them are shown first, and count
+    as an executed difference. Raises DiskFull."""
     first = shuffled(shortlist, seed)
     limiter = anyio.CapacityLimiter(max(1, parallel))
     symbols = await anyio.to_thread.run_sync(Symbols, context.tree, context.paths)
     passes: dict[int, ComparisonPass] = {}
 
     async def one(number: int, order: Sequence[PatchClass]) -> None:
-        trajectory = _Pass(task, context, order, sandbox, model, number, seed, limits, limiter, symbols, recorder)
+        seen = told_apart(probes, order)
+        trajectory = _Pass(task, context, order, sandbox, model, number, seed, limits, limiter, symbols, recorder, seen)
         passes[number] = await trajectory.run(turns)
 
     await side_by_side([partial(one, 0, first), partial(one, 1, first[::-1])])
@@ -70,6 +73,14 @@ async def compare(
 def shuffled(shortlist: Sequence[PatchClass], seed: int) -> tuple[PatchClass, ...]:
     """The classes in an order that depends on the seed and the patches alone, not on their votes."""
     return tuple(sorted(shortlist, key=lambda c: digest_of(str(seed), "comparison", c.patch)))
+
+
+def told_apart(probes: Sequence[Probe], order: Sequence[PatchClass]) -> tuple[Probe, ...]:
+    """The probes to show: those that separate these classes and have an output of each; the most telling first."""
+    ids = [c.id for c in order]
+    whole = [one for one in probes if all(c in one.outputs for c in ids)]
+    telling = [one for one in whole if len({one.outputs[c] for c in ids}) > 1]
+    return tuple(sorted(telling, key=lambda one: (-len({one.outputs[c] for c in ids}), one.varied, len(one.call))))
 
 
 def read_choice(text: str, letters: Sequence[str], profile: Profile) -> str | None:
@@ -116,6 +127,7 @@ class _Pass:
         limiter: anyio.CapacityLimiter,
         symbols: Symbols,
         recorder: Recorder,
+        probes: Sequence[Probe],
     ) -> None:
         self._classes = dict(zip(LETTERS, order, strict=False))
         self._sandbox = sandbox
@@ -127,13 +139,16 @@ class _Pass:
         self._symbols = symbols
         self._recorder = recorder
         self._rounds: list[ComparisonRound] = []
-        self._told_apart = False
+        self._probes = probes
+        self._told_apart = bool(probes)
         self._system = system_message(task.repository, context.text, task.issue, model.profile)
 
     async def run(self, turns: int) -> ComparisonPass:
         profile = self._model.profile
         diffs = {letter: plain_diff(c.patch) for letter, c in self._classes.items()}
-        messages = [Message("system", self._system), Message("user", opening(profile, diffs))]
+        letters = {c.id: letter for letter, c in self._classes.items()}
+        seen = [(p.call, p.on_unedited, {letters[c]: p.outputs[c] for c in letters}) for p in self._probes]
+        messages = [Message("system", self._system), Message("user", opening(profile, diffs, seen))]
         small = profile.script_style == "asserts"
         asking_letter = False
         for turn in range(turns):

@@ -2,7 +2,8 @@
 
 Each cell runs in a pristine workspace and never twice: equal script sources share their runs, and what a script did
 on the unedited tree is known from the trajectory that wrote it. Only valid scripts have a row: one that was not seen
-failing before the fix says nothing about the fix (CodeMonkeys lets all scripts vote and never reads that column).
+failing before the fix says nothing about the fix (CodeMonkeys lets all scripts vote and never reads that column). The
+one exception are guards, examples of the issue that hold and must go on to hold (`agent.example_scripts`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import partial
 
 import anyio
 
-from agent.trajectory import Recorder, ScriptId, TestScript
+from agent.trajectory import ISSUE, Recorder, ScriptId, TestScript
 from sandbox.base import Limits, Sandbox
 from sandbox.errors import PatchRejected
 from sandbox.script import ScriptRun, Verdict
@@ -30,11 +31,13 @@ class Filled:
 
 
 def voters(scripts: Sequence[TestScript]) -> tuple[TestScript, ...]:
-    """The scripts with a row: valid by the trajectory's word and by the recorded run, each id once."""
+    """The scripts with a row: valid, or guards, by the word and by the recorded run; each id once."""
     seen: set[ScriptId] = set()
     kept: list[TestScript] = []
     for script in scripts:
-        if script.valid and script.on_unedited.verdict is Verdict.FAILED and script.id not in seen:
+        before = script.on_unedited.verdict
+        counts = (script.valid and before is Verdict.FAILED) or (script.guard and before is Verdict.PASSED)
+        if counts and script.id not in seen:
             seen.add(script.id)
             kept.append(script)
     return tuple(kept)
@@ -84,3 +87,9 @@ async def vote_matrix(
             table[row.id, patch_class.id] = not_run(rejected[patch_class.id]) if patch_class.id in rejected else run
     ordered = {c.id: rejected[c.id] for c in classes if c.id in rejected}
     return Filled(VoteMatrix(rows, tuple(classes), table), ordered)
+
+
+def examples_passed(matrix: VoteMatrix, on: ClassId) -> tuple[int, int]:
+    """How many of the issue's examples pass on a class, and how many have a row."""
+    rows = [script.id for script in matrix.scripts if script.trajectory == ISSUE]
+    return sum(matrix.verdict(row, on) is Verdict.PASSED for row in rows), len(rows)

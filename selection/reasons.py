@@ -27,6 +27,9 @@ def explain(
     candidates: int,
     *,
     scripts: int,
+    examples: tuple[int, int] = (0, 0),
+    probes: int = 0,
+    agreement: Mapping[ClassId, float] | None = None,
     left_out: int = 0,
     moved: bool,
     uncompared: bool = False,
@@ -34,13 +37,17 @@ def explain(
     """The reasons in order of weight. `moved`: the comparison put another class in front of the votes' leader.
 
     `uncompared`: the votes left it open, and no comparison is held with this model.
-    `scripts`: those that voted. `left_out`: candidates in no class, whose patch does not apply or changes nothing.
+    `scripts`: those that voted; `examples`: the issue's own among them, how many pass and of how many.
+    `probes`: calls that separate classes in doubt, whose consensus is `agreement`.
+    `left_out`: candidates in no class, whose patch does not apply or changes nothing.
     """
     tied = moved and all(order[0].score >= other.score for other in order)
     said = [
         _comparison(best, comparison, moved=True, tied=tied) if comparison and moved else "",
         _votes(order) if scripts else "No test script that shows the issue was written, so there were no votes.",
+        _examples(*examples),
         _agreement(best, order[0], candidates, scripts),
+        _probes(best, probes, agreement or {}),
         _tests(best, found, fallback),
         _comparison(best, comparison, moved=False) if comparison and not moved else "",
         _UNCOMPARED if uncompared else "",
@@ -67,10 +74,20 @@ def _votes(order: Sequence[Standing]) -> str:
     if first.voters == 1:
         text = f"The one test script with a say in it {'passes' if first.votes > 0.5 else 'does not pass'} on it"
     else:
-        text = f"{_percent(first.votes)} of the votes are for it, by {first.voters} test scripts of other trajectories"
+        text = f"{_percent(first.votes)} of the votes are for it, by {first.voters} test scripts of others"
     if len(order) > 1:
         text += f"; the next class reaches {_percent(order[1].votes)}"
     return text + "."
+
+
+def _examples(passed: int, of: int) -> str:
+    if of == 0:
+        return ""
+    if of == 1:
+        return "It passes the example of the issue." if passed else "It does not pass the example of the issue."
+    if passed == of:
+        return f"It passes {'both' if of == 2 else f'all {of}'} examples of the issue."
+    return f"It passes {passed or 'none'} of the {of} examples of the issue."
 
 
 def _agreement(best: PatchClass, first: Standing, candidates: int, scripts: int) -> str:
@@ -82,6 +99,16 @@ def _agreement(best: PatchClass, first: Standing, candidates: int, scripts: int)
     if scripts and first.alike > first.size:
         text += f", and {_count(first.alike - first.size).lower()} more cannot be told from it by any test script"
     return text + "."
+
+
+def _probes(best: PatchClass, probes: int, agreement: Mapping[ClassId, float]) -> str:
+    if not probes or best.id not in agreement:
+        return ""
+    calls = "One call with other arguments gives" if probes == 1 else f"{probes} calls with other arguments give"
+    text = f"{calls} different outputs where the test scripts leave it open: "
+    text += f"{_percent(agreement[best.id])} of the candidates in question agree with this one"
+    others = [value for c, value in agreement.items() if c != best.id]
+    return f"{text}, {_percent(max(others))} with the next class." if others else f"{text}."
 
 
 def _tests(best: PatchClass, found: Regressions, fallback: str) -> str:

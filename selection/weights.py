@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from agent.trajectory import ScriptId, TestScript
+from agent.trajectory import ISSUE, ScriptId, TestScript
 from sandbox.script import Verdict
 from selection.base import ClassId, PatchClass, VoteMatrix
 from selection.errors import VotesIncomplete
@@ -75,7 +75,12 @@ def ballots_of(matrix: VoteMatrix, without: frozenset[ClassId] = frozenset()) ->
 
 
 def is_own(script: TestScript, patch_class: PatchClass) -> bool:
-    """Whether the script's author made a member of the class, alone or by handing the script on to an editing one."""
+    """Whether the script's author made a member of the class, alone or by handing the script on to an editing one.
+
+    Never so for an example of the issue: no candidate's author wrote it, whoever was shown it.
+    """
+    if script.trajectory == ISSUE:
+        return False
     return script.trajectory in patch_class.trajectories or any(
         member.script is not None and (member.script.id == script.id or member.script.trajectory == script.trajectory)
         for member in patch_class.members

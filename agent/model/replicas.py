@@ -62,15 +62,19 @@ class Replicas:
         servers: Sequence[ModelServer],
         *,
         routing: Literal["prefix", "round_robin"] = "prefix",
+        first: int = 0,
         say: Callable[[str], None] = lambda text: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`round_robin` sends requests to one server after the other: what prefix routing is measured against."""
+        """`round_robin` sends requests to one server after the other: what prefix routing is measured against.
+        `first`: the number of the server that is preferred where several are equally free.
+        """
         self._replicas = [_Replica(server, number) for number, server in enumerate(servers)]
         self._routing = routing
         self._say = say
         self._clock = clock
-        self._turns = count()
+        self._first = first
+        self._turns = count(first)
         self._homes: OrderedDict[str, list[_Replica]] = OrderedDict()
         """Prefix -> the servers that hold it, its home first."""
         profiles = [server.profile for server in servers]
@@ -138,7 +142,7 @@ class Replicas:
 
     def _load(self, replica: _Replica) -> tuple[float, int, int]:
         homes = sum(bool(those) and those[0] is replica for those in self._homes.values())
-        return replica.busy / replica.parallel, homes, replica.number
+        return replica.busy / replica.parallel, homes, (replica.number - self._first) % len(self._replicas)
 
     async def _failed(self, replica: _Replica, error: ModelError) -> None:
         """Leave a server out at once if it is gone; else only if others can do what it could not."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from agent.task import Task
 from harness.batch import BatchSettings, Job
 from harness.batch_record import BatchSummary
 from harness.commands.common import EXIT, give, run_until_signal
@@ -41,6 +42,7 @@ class Asked:
     choice: Choice
     run: Path
     workers: int | None
+    processes: int | None
     budget: str | None
     patience: str | None
     retry: bool
@@ -115,7 +117,18 @@ def shard_of(text: str) -> tuple[int, int]:
 def job_of(instance: Instance, settings: Settings) -> Job:
     # Where the repository lies on this machine decides nothing; a moved one is the same instance.
     digest = hashlib.sha256(instance.model_dump_json(exclude={"repo_path"}).encode()).hexdigest()[:16]
-    return Job(instance.instance_id, digest, lambda folder: task_of(instance, settings, folder=folder))
+    return Job(instance.instance_id, digest, InstanceTask(instance, settings))
+
+
+@dataclass(frozen=True)
+class InstanceTask:
+    """Makes an instance's task; see `Job.make`."""
+
+    instance: Instance
+    settings: Settings
+
+    def __call__(self, folder: Path) -> Task:
+        return task_of(self.instance, self.settings, folder=folder)
 
 
 def how_of(asked: Asked) -> BatchSettings:
@@ -130,7 +143,11 @@ def how_of(asked: Asked) -> BatchSettings:
         raise SettingsError(f"--patience: {error}") from None
     usual = BatchSettings()
     return BatchSettings(
-        asked.workers, budget or usual.budget, asked.retry, usual.patience if patience is None else patience
+        workers=asked.workers,
+        processes=asked.processes,
+        budget=budget or usual.budget,
+        retry=asked.retry,
+        patience=usual.patience if patience is None else patience,
     )
 
 

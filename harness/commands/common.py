@@ -51,7 +51,7 @@ def ending(*, debug: bool) -> Generator[None]:
 
     for variable in GIT_VARIABLES:
         os.environ.pop(variable, None)
-    _configure_logs(debug)
+    configure_logs(debug)
     try:
         yield
     except Exit:
@@ -75,7 +75,7 @@ def _told(error: Exception, code: int, debug: bool, before: str = "", after: str
     return Exit(code)
 
 
-def _configure_logs(debug: bool) -> None:
+def configure_logs(debug: bool) -> None:
     """Structured lines on stderr; warnings only, unless asked for more. Tracebacks never show variables."""
     import logging
 

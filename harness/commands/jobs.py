@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
+from agent.task import Task
 from harness.batch import Job
 from harness.commands.batch import Asked, run_jobs, settings_of
 from harness.commands.common import say
@@ -53,8 +55,20 @@ def _job(job: IssueJob, asked: Asked, flags: dict[str, object]) -> Job:
         base = repository.base(job.entry.base)
     parts = (job.issue, base, job.entry.model_dump_json(exclude={"result", "branch", "target", "github", "repository"}))
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-    root = job.to.repository
-    return Job(job.id, digest, lambda _: local_task(root, job.issue, settings, base=base), settings)
+    return Job(job.id, digest, LocalTask(job.to.repository, job.issue, settings, base), settings)
+
+
+@dataclass(frozen=True)
+class LocalTask:
+    """Makes the task of a local repository and an issue; see `Job.make`."""
+
+    repository: Path
+    issue: str
+    settings: Settings
+    base: str
+
+    def __call__(self, _folder: Path) -> Task:
+        return local_task(self.repository, self.issue, self.settings, base=self.base)
 
 
 def _settings(job: IssueJob, asked: Asked, flags: dict[str, object]) -> Settings:

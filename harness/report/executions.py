@@ -1,4 +1,4 @@
-"""Executions as the report shows them: what each column of the matrix printed, and the comparison's rounds."""
+"""Executions as the report shows them: what each column of the matrix printed, probes, and the comparison's rounds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from harness.report.matrix_svg import SYMBOLS, UNEDITED
 from harness.report.text import clean, plural, seconds
-from harness.result import ComparisonRoundRecord, ExecutionRecord, Result
+from harness.result import ComparisonRoundRecord, ExecutionRecord, ProbeRecord, Result
+
+PROBES_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,30 @@ class PassView:
     rounds: tuple[RoundView, ...]
     choice: str
     reason: str
+
+
+@dataclass(frozen=True)
+class ProbeView:
+    """A call, its output before, and each other output with the names of the classes that give it."""
+
+    call: str
+    function: str
+    before: str
+    outputs: tuple[tuple[str, str], ...]
+
+
+def probes(result: Result, names: dict[str, str]) -> tuple[ProbeView, ...]:
+    """The probes that tell most classes apart, the plainest of them first."""
+    best = sorted(result.probes, key=lambda one: (-len(set(one.outputs.values())), one.varied, len(one.call)))
+    return tuple(_probe(one, names) for one in best[:PROBES_SHOWN])
+
+
+def _probe(one: ProbeRecord, names: dict[str, str]) -> ProbeView:
+    grouped: dict[str, list[str]] = {}
+    for name, output in sorted((names.get(c, c), output) for c, output in one.outputs.items()):
+        grouped.setdefault(output, []).append(name)
+    outputs = tuple((", ".join(classes), clean(output, 300)) for output, classes in grouped.items())
+    return ProbeView(clean(one.call, 300), clean(one.function, 200), clean(one.on_unedited, 300), outputs)
 
 
 def outcome(name: str, execution: ExecutionRecord, verdict: str) -> Outcome:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from agent.trajectory import ISSUE
 from harness.report.text import clean, percent
-from harness.result import CellRecord, Result
+from harness.result import CellRecord, Result, ScriptRecord
 
 UNEDITED = "unedited"
 
@@ -106,7 +107,7 @@ def picture(result: Result, columns: Sequence[str], labels: dict[str, str]) -> P
             HEAD + number * (CELL + GAP),
             f"{script.weight:.2f}",
             round(max(0.0, script.weight) / heaviest * BAR, 1),
-            f"Test script {script.id} by {script.trajectory}, weight {script.weight:.2f}",
+            f"Test script {script.id} {_origin(script)}, weight {script.weight:.2f}",
         )
         for number, script in enumerate(scripts)
     ]
@@ -129,7 +130,7 @@ def picture(result: Result, columns: Sequence[str], labels: dict[str, str]) -> P
 
 def _authors(result: Result) -> dict[str, set[str]]:
     """Class id -> trajectories without a vote on it: its members', and those that wrote their scripts."""
-    owners = {script.id: script.trajectory for script in result.scripts}
+    owners = {script.id: script.trajectory for script in result.scripts if script.trajectory != ISSUE}
     found: dict[str, set[str]] = {}
     for item in result.candidates:
         if item.class_id:
@@ -145,6 +146,10 @@ def _cell(cell: CellRecord, row: Row, column: Column, own: bool) -> Cell:
     last = clean(cell.execution.output, 400).strip().splitlines()[-3:]
     said = "\n".join(["", *last]) if last else ""
     return Cell(column.x, row.y, cell.verdict, SYMBOLS[cell.verdict], own, title + said)
+
+
+def _origin(script: ScriptRecord) -> str:
+    return "from an example of the issue" if script.trajectory == ISSUE else f"by {script.trajectory}"
 
 
 def _short(name: str, limit: int = 18) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.report.diff import FileDiff, read_diff
-from harness.report.executions import Outcome, PassView, column, comparison, outcome, passes
+from harness.report.executions import Outcome, PassView, ProbeView, column, comparison, outcome, passes, probes
 from harness.report.matrix_svg import MEANINGS, SYMBOLS, Picture, picture
 from harness.report.prose import Block, blocks
 from harness.report.story import Story, tell
@@ -70,6 +70,8 @@ class ScriptView:
     record: ScriptRecord
     source: str
     outcomes: tuple[Outcome, ...]
+    guard: bool
+    """It votes although it is not valid: an example of the issue that held before."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class View:
     picture: Picture | None
     legend: tuple[tuple[str, str, str], ...]
     scripts: tuple[ScriptView, ...]
+    probes: tuple[ProbeView, ...]
     passes: tuple[PassView, ...]
     comparison: str
     trajectories: tuple[TrajectoryView, ...]
@@ -136,6 +139,7 @@ def make_view(result: Result, turns: Sequence[TurnRecord]) -> View:
         picture=picture(result, list(names), labels),
         legend=tuple((verdict, SYMBOLS[verdict], MEANINGS[verdict]) for verdict in SYMBOLS),
         scripts=tuple(_script(result, script, labels) for script in result.scripts),
+        probes=probes(result, names),
         passes=passes(result, names),
         comparison=comparison(result, names),
         trajectories=_trajectories(turns[:TURNS_SHOWN]),
@@ -217,7 +221,7 @@ def _script(result: Result, script: ScriptRecord, labels: dict[str, str]) -> Scr
         for cell in result.matrix
         if cell.script == script.id
     )
-    return ScriptView(labels[script.id], script, clean(script.source), outcomes)
+    return ScriptView(labels[script.id], script, clean(script.source), outcomes, bool(outcomes) and not script.valid)
 
 
 def _regression(result: Result) -> str:

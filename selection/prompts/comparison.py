@@ -14,6 +14,7 @@ from agent.prompts.shared import capped, data, tail_capped
 from sandbox.script import ScriptRun
 
 OUTPUT_CHARS = 2_000
+CALLS_SHOWN, CALL_CHARS = 6, 160
 LETTERS = "ABCDEFGHIJ"
 
 _CANDIDATES = """\
@@ -45,12 +46,30 @@ _LETTER = (
 )
 
 
-def opening(profile: Profile, diffs: Mapping[str, str]) -> str:
-    """Shows the candidates (letter -> diff) and asks for the first script."""
+_CALLS = "These calls were executed, and the candidates' results differ:"
+
+
+def opening(
+    profile: Profile, diffs: Mapping[str, str], calls: Sequence[tuple[str, str, Mapping[str, str]]] = ()
+) -> str:
+    """Shows the candidates (letter -> diff) and asks for the first script.
+
+    `calls`: calls with their results on the unedited repository and of each candidate by letter; the first few are
+    shown."""
     # A quarter of the window for all diffs: the shared prefix, the outputs and the answers need the rest.
     room = max(600, int(profile.context_tokens * profile.chars_per_token / 4 / max(1, len(diffs))))
     shown = "\n".join(data(f"candidate-{letter}", capped(diff, room)) for letter, diff in diffs.items())
+    if calls:
+        shown += f"\n{_CALLS}\n{data('calls', chr(10).join(_call(*call) for call in calls[:CALLS_SHOWN]))}"
     return f"{_CANDIDATES}\n{shown}\n{_PROBE_SMALL if profile.script_style == 'asserts' else _PROBE}"
+
+
+def _call(call: str, unedited: str, outputs: Mapping[str, str]) -> str:
+    by_output: dict[str, list[str]] = {}
+    for letter in sorted(outputs):
+        by_output.setdefault(outputs[letter], []).append(letter)
+    found = [f"{' and '.join(letters)}: {output[:CALL_CHARS]}" for output, letters in by_output.items()]
+    return f"{call[:CALL_CHARS]}\n  " + "\n  ".join([*found, f"unedited: {unedited[:CALL_CHARS]}"])
 
 
 def observed(

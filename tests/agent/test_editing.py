@@ -14,7 +14,7 @@ from agent.exchange import Ground
 from agent.model.base import Profile, Stage
 from agent.model.scripted import SCRIPTED, Rule, ScriptedModel
 from agent.task import Task, TaskId
-from agent.trajectory import Candidate, Outcome, ScriptId, TestScript
+from agent.trajectory import ISSUE, Candidate, Outcome, ScriptId, TestScript
 from sandbox.base import Limits, Patch, Recipe, RepoPath
 from sandbox.script import Verdict
 from tests.agent.fakes import InMemorySandbox, Judge, Memory, run_of
@@ -47,13 +47,15 @@ async def edited(
     turns: int = 4,
     review: bool = False,
     judge: Judge = judge,
+    examples: tuple[TestScript, ...] = (),
 ) -> tuple[Candidate | None, ScriptedModel, InMemorySandbox, Memory]:
     sandbox, model, memory = InMemorySandbox(TREE, judge), ScriptedModel(rules, profile), Memory()
     monkeypatch.setattr(agent.exchange, "run_script", sandbox.run)
     context = Context("the files", (RepoPath("calc.py"),), sandbox.files, "")
     task = Task(TaskId("t"), "`twice(2)` is 0.", "calc", "HEAD", Recipe())
     ground = Ground.of(task, context, sandbox, model, memory, limits=Limits(), seed=0, parallel=2)  # pyright: ignore[reportArgumentType]
-    return await edit(ground, "trajectory-0", 0, script, turns, review=review), model, sandbox, memory
+    made = await edit(ground, "trajectory-0", 0, script, turns, review=review, examples=examples)
+    return made, model, sandbox, memory
 
 
 async def test_the_passing_edit_is_kept_and_ends_the_trajectory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,3 +189,60 @@ async def test_a_new_script_counts_only_when_it_fails_on_the_unedited_tree(monke
     outcomes = [turn.outcome for turn in memory.turns]
     assert outcomes == [Outcome.EDIT_APPLIED, Outcome.SCRIPT_INVALID, Outcome.EDIT_PASSED]
     assert all(request.stage is Stage.EDITING for request in model.requests)
+
+
+def example(call: str, *, valid: bool = True) -> TestScript:
+    run = run_of(Verdict.FAILED if valid else Verdict.PASSED)
+    return TestScript(ScriptId(f"script-issue-{call}"), f"assert {call}\n", valid, ISSUE, run, guard=not valid)
+
+
+EXAMPLES = (example("add(3, 2) == 5"), example("add(0, 5) == 5"), example("add(0, 0) == 0", valid=False))
+PASSES = {"a + b": "sxy0", "b + a": "xy0", "a * b": "s0", "a": "s", "b": "x0"}
+"""Which scripts pass a body: the own one (s), the examples (x, y), the guard (0)."""
+
+
+def by_body(source: str, patch: Patch) -> Verdict:
+    body = next(body for body in PASSES if f"return {body}\n\n" in patch)
+    letter = {SCRIPT.source: "s", **{script.source: letter for script, letter in zip(EXAMPLES, "xy0", strict=True)}}
+    return Verdict.PASSED if letter[source] in PASSES[body] else Verdict.FAILED
+
+
+@pytest.mark.parametrize(
+    ("bodies", "kept", "own"),
+    [
+        (["a * b", "a + b"], "a + b", True),  # its own script alone does not end it
+        (["b + a", "a + b"], "a + b", True),  # nor do the examples alone
+        (["a * b", "b + a", "a", "b"], "b + a", False),  # where they disagree, the examples count
+        (["a", "b", "a * b", "a"], "b", False),  # as many as hold with it
+        (["a", "a", "a", "a * b"], "a * b", True),
+    ],
+)
+async def test_an_edit_is_done_when_the_issues_examples_pass_as_well(
+    monkeypatch: pytest.MonkeyPatch, bodies: list[str], kept: str, own: bool
+) -> None:
+    rules = [Rule(function(body), turn=turn) for turn, body in enumerate(bodies)]
+    candidate, model, _, memory = await edited(monkeypatch, rules, judge=by_body, examples=EXAMPLES)
+    assert candidate is not None
+    assert f"return {kept}\n" in candidate.patch
+    assert candidate.passes_own_script is own
+    assert candidate.script == SCRIPT
+    assert len(model.requests) == len(bodies)
+    assert (memory.turns[-1].outcome is Outcome.EDIT_PASSED) is (kept == "a + b")
+    assert "examples of the issue hold" in memory.turns[0].feedback
+
+
+async def test_after_an_example_that_does_not_end_no_other_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(source: str, patch: Patch) -> Verdict:
+        return Verdict.PASSED if source == SCRIPT.source else Verdict.TIMED_OUT
+
+    rules = [Rule(function("a + b"))]
+    _, _, sandbox, _ = await edited(monkeypatch, rules, judge=slow, examples=EXAMPLES, turns=1)
+    assert [source for source, _ in sandbox.executed] == [SCRIPT.source, EXAMPLES[0].source]
+
+
+async def test_a_model_that_mends_keeps_to_its_own_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = [Rule(block("a * b"))]
+    candidate, model, _, _ = await edited(monkeypatch, rules, profile=STRONG, judge=by_body, examples=EXAMPLES)
+    assert candidate is not None
+    assert candidate.passes_own_script
+    assert len(model.requests) == 1

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import agent.exchange
 from agent.context.gather import Context
 from agent.errors import ModelTimeout, ModelUnavailable
-from agent.model.base import Request, Stage
-from agent.model.scripted import Rule, ScriptedModel
-from agent.propose import Proposed, ProposeSettings, propose
+from agent.model.base import Profile, Request, Stage
+from agent.model.scripted import SCRIPTED, Rule, ScriptedModel
+from agent.propose import Proposed, ProposeSettings, propose, propose_scripts
 from agent.task import Task, TaskId
-from agent.trajectory import Outcome
+from agent.trajectory import ISSUE, Outcome
 from sandbox.base import Patch, Recipe, RepoPath
 from sandbox.errors import SandboxLost
 from sandbox.script import Verdict
@@ -21,6 +23,7 @@ CODE = "def add(a, b):\n    return a - b\n"
 TREE = {"calc.py": CODE}
 RIGHT = "```python\ndef add(a, b):\n    return a + b\n```"
 WRONG = "```python\ndef add(a, b):\n    return b - a\n```"
+BLOCK = "calc.py\n<<<<<<< SEARCH\n    return a - b\n=======\n    return a + b\n>>>>>>> REPLACE\n"
 GOOD_SCRIPT = "```python\nfrom calc import add\nassert add(1, 2) == 3\n```"
 BLIND_SCRIPT = "```python\nfrom calc import add\nassert add(1, 0) == 1\n```"
 TASK = Task(TaskId("t"), "`add(1, 2)` gives -1, expected 3.", "calc", "HEAD", Recipe())
@@ -39,15 +42,17 @@ async def proposed(
     judge: Judge = honest,
     count: int = 2,
     prepared: list[Exception] | None = None,
+    task: Task = TASK,
+    profile: Profile = SCRIPTED,
     **settings: int,
 ) -> tuple[Proposed, ScriptedModel, InMemorySandbox, Memory]:
     sandbox = InMemorySandbox(TREE, judge)
     sandbox.errors = prepared or []
     monkeypatch.setattr(agent.exchange, "run_script", sandbox.run)
-    model, memory = ScriptedModel(rules), Memory()
+    model, memory = ScriptedModel(rules, profile), Memory()
     context = Context("### calc.py\n" + CODE, (RepoPath("calc.py"),), sandbox.files, "")
     chosen = ProposeSettings(candidates=count, **settings)  # pyright: ignore[reportArgumentType]
-    result = await propose(TASK, context, sandbox, model, chosen, memory)  # pyright: ignore[reportArgumentType]
+    result = await propose(task, context, sandbox, model, chosen, memory)  # pyright: ignore[reportArgumentType]
     return result, model, sandbox, memory
 
 
@@ -183,3 +188,41 @@ async def test_outcomes_are_recorded_turn_by_turn(monkeypatch: pytest.MonkeyPatc
     ]
     assert all(turn.feedback for turn in memory.turns if turn.outcome is not Outcome.SCRIPT_VALID and turn.index < 2)
     assert result.candidates[0].passes_own_script
+
+
+SHOWN = replace(TASK, issue="`add` is wrong:\n\nadd(2, 3) == 5\nadd(1, 0) == 1\nadd(4, 4) => 8\n")
+
+
+async def test_the_issues_examples_come_as_scripts_and_seed_who_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = [Rule(BLIND_SCRIPT, GOOD_SCRIPT, "no", stage=Stage.TEST_WRITING), Rule(RIGHT, stage=Stage.EDITING)]
+    result, _, _, _ = await proposed(monkeypatch, rules, count=3, task=SHOWN, test_turns=1)
+    own = [script for script in result.scripts if script.trajectory != ISSUE]
+    examples = result.scripts[len(own) :]
+    assert [(script.id, script.valid, script.guard) for script in examples] == [
+        ("script-issue-0", True, False),
+        ("script-issue-1", False, True),
+        ("script-issue-2", True, False),
+    ]
+    seeds = [candidate.script.id for candidate in result.candidates if candidate.script]
+    assert seeds == ["script-issue-0", "script-trajectory-1-0", "script-issue-0"]
+
+
+async def test_examples_of_a_model_that_mends_only_vote(monkeypatch: pytest.MonkeyPatch) -> None:
+    rules = [Rule("no idea", stage=Stage.TEST_WRITING), Rule(BLOCK, stage=Stage.EDITING)]
+    strong = replace(SCRIPTED, edit_format="search_replace", script_style="exit_codes")
+    result, model, _, _ = await proposed(monkeypatch, rules, count=2, task=SHOWN, profile=strong, test_turns=1)
+    assert [candidate.script for candidate in result.candidates] == [None, None]
+    assert [script.id for script in result.scripts if script.valid] == ["script-issue-0", "script-issue-2"]
+    unread = replace(SHOWN, issue="`add` is wrong")
+    plain, as_before, _, _ = await proposed(monkeypatch, rules, count=2, task=unread, profile=strong, test_turns=1)
+    assert len(model.requests) == len(as_before.requests) == 3
+    assert plain.candidates == result.candidates
+
+
+async def test_scripts_for_candidates_of_others_have_the_examples_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox = InMemorySandbox(TREE, honest)
+    monkeypatch.setattr(agent.exchange, "run_script", sandbox.run)
+    context = Context("### calc.py\n" + CODE, (RepoPath("calc.py"),), sandbox.files, "")
+    model, settings = ScriptedModel([Rule(GOOD_SCRIPT)]), ProposeSettings(candidates=1)
+    scripts = await propose_scripts(SHOWN, context, sandbox, model, settings, Memory())  # pyright: ignore[reportArgumentType]
+    assert [script.trajectory for script in scripts] == ["trajectory-0", ISSUE, ISSUE, ISSUE]

@@ -59,7 +59,7 @@ def test_rows_survive_a_killed_run(tmp_path: Path) -> None:
     assert read_rows(file) == [ROW]
 
 
-@pytest.mark.parametrize("name", ["examples.py", "propose.py", "small_bugs.py"])
+@pytest.mark.parametrize("name", ["examples.py", "examples_of_issues.py", "propose.py", "small_bugs.py"])
 def test_the_programs_start(name: str) -> None:
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / name), "--help"], capture_output=True, text=True, check=True

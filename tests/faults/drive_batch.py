@@ -1,6 +1,7 @@
 """A batch in a process of its own, to be killed: sandboxes in memory, a model server of the test's.
 
 python -m tests.faults.drive_batch RUN URL COUNT [--workers N] [--pause SECONDS] [--patience SECONDS] [--tokens N]
+    [--processes N]
 """
 
 from __future__ import annotations
@@ -47,13 +48,14 @@ def judged(script: str, files: object) -> int:
     return 0 if "a + b" in str(files) else 2
 
 
-def jobs(count: int) -> list[Job]:
-    def make(name: str) -> Task:
-        issue = f"add returns the difference, says report {name}\n\n    >>> add(1, 2)\n    -1\n"
-        return Task(TaskId(name), issue, "repo", "0" * 40, ImageName("memory"))
+def made(name: str, folder: Path) -> Task:
+    issue = f"add returns the difference, says report {name}\n\n    >>> add(1, 2)\n    -1\n"
+    return Task(TaskId(name), issue, "repo", "0" * 40, ImageName("memory"))
 
+
+def jobs(count: int) -> list[Job]:
     names = [f"task-{number:02}" for number in range(count)]
-    return [Job(name, "digest", partial(lambda name, folder: make(name), name)) for name in names]
+    return [Job(name, "digest", partial(made, name)) for name in names]
 
 
 def settings(url: str) -> Settings:
@@ -71,11 +73,17 @@ def main() -> None:
     parser.add_argument("url")
     parser.add_argument("count", type=int)
     parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--pause", type=float, default=0.0)
     parser.add_argument("--patience", type=float, default=60.0)
     parser.add_argument("--tokens", type=int)
     asked = parser.parse_args()
-    how = BatchSettings(workers=asked.workers, budget=BudgetSettings(tokens=asked.tokens), patience=asked.patience)
+    how = BatchSettings(
+        workers=asked.workers,
+        processes=asked.processes,
+        budget=BudgetSettings(tokens=asked.tokens),
+        patience=asked.patience,
+    )
     backend = MemoryBackend(FILES, judged, asked.pause)
     work = partial(
         batch, jobs(asked.count), settings(asked.url), run=asked.run, how=how, backend=backend,
@@ -87,7 +95,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # By its own name: what goes to worker processes must be found there, where `__main__` is another module.
+    from tests.faults import drive_batch
+
     try:
-        main()
+        drive_batch.main()
     except Exit as end:
         sys.exit(end.code)

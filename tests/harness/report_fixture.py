@@ -11,6 +11,7 @@ from harness.result import (
     ErrorRecord,
     ExecutionRecord,
     Manifest,
+    ProbeRecord,
     RegressionRecord,
     Result,
     ScriptRecord,
@@ -150,6 +151,20 @@ def matrix() -> tuple[CellRecord, ...]:
     )
 
 
+def probes() -> tuple[ProbeRecord, ...]:
+    return (
+        ProbeRecord(
+            id="p1",
+            function="studio/rooms.py:busy_hours",
+            call="busy_hours([9, 10])",
+            origin="issue",
+            varied=False,
+            outputs={"class-1": "2", "class-2": "1", "class-3": "2"},
+            on_unedited="raises KeyError",
+        ),
+    )
+
+
 def comparison() -> ComparisonRecord:
     source = "from studio.spans import Span, merge\nprint(merge([Span(0, 100), Span(10, 20), Span(30, 40)]))\n"
     runs = {
@@ -258,7 +273,7 @@ def selected() -> Result:
         patch=RIGHT,
         confidence=0.87,
         reasons=(
-            "100 % of the votes are for it, by 5 test scripts of other trajectories; the next class reaches 96 %.",
+            "100 % of the votes are for it, by 5 test scripts of others; the next class reaches 96 %.",
             "Four of 8 candidates made this patch.",
             "It breaks none of the repository's own tests (16 of them passed before).",
             "A comparison of the best candidates chose it twice, with their order swapped, after 3 executed scripts.",
@@ -275,6 +290,7 @@ def selected() -> Result:
             broken={"class-4": ("tests/test_spans.py::test_merge", "tests/test_rooms.py::test_a_house")},
             note="",
         ),
+        probes=probes(),
         comparison=comparison(),
         usage={
             "test_writing": usage(9, 19_800, 17_600, 801, 88.0),

@@ -13,8 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.drive_batch import MODEL, answer
 from tests.harness.conftest import ISSUE, git
 from tests.harness.test_solve_docker import containers_of
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+from answers import AnswerServer
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900), pytest.mark.xdist_group("docker")]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -119,6 +123,17 @@ def test_a_batch_that_is_killed_goes_on_and_its_candidates_can_be_chosen_among(
     assert json.loads(out)["counts"] == {"selected": 2}
     assert "+    return a + b" in predictions(tmp_path / "barrel")[0]["model_patch"]
     assert "run/candidate-0" in (tmp_path / "barrel/tasks/good-1/report.html").read_text()
+
+
+def test_two_processes_share_the_engine_and_the_jobs(start: Start, instances: Path, tmp_path: Path) -> None:
+    with AnswerServer(answer, MODEL) as server:
+        model = f"openai:{MODEL}@{server.url}"
+        common = ("batch", instances, "--run", "run", "--candidates", "3", "--model", model)
+        out, err = ended(start(*common, "--processes", "2"), 4)
+    assert "] 2 processes" in err
+    assert "3 tasks: 1 failed, 2 selected" in out
+    assert [line["instance_id"] for line in predictions(tmp_path / "run")] == ["good-1", "good-2"]
+    assert len({path.read_text() for path in (tmp_path / "run").glob("tasks/*/lock")}) == 2
 
 
 def test_wrong_use_is_told_before_any_work(start: Start, instances: Path, tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def test_the_page_has_everything_in_order() -> None:
         "Why this one",
         "The vote matrix",
         "Test scripts",
+        "Probes",
         "The comparison",
         "All candidates",
         "Trajectories",
@@ -115,6 +116,17 @@ def hostile() -> tuple[Result, tuple[object, ...]]:
             "scripts": tuple(scripts),
             "matrix": tuple(cells),
             "vetoed": {"class-4": HOSTILE},
+            "probes": tuple(
+                one.model_copy(
+                    update={
+                        "call": HOSTILE,
+                        "function": HOSTILE,
+                        "on_unedited": HOSTILE,
+                        "outputs": {HOSTILE: HOSTILE, "class-1": HOSTILE},
+                    }
+                )
+                for one in full.probes
+            ),
             "comparison": full.comparison.model_copy(update={"passes": tuple(passes)}),
             "manifest": full.manifest.model_copy(update={"model": HOSTILE, "settings": {HOSTILE: HOSTILE}}),
         }

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.report.diff import read_diff
+from harness.report.executions import PROBES_SHOWN, ProbeView
 from harness.report.matrix_svg import picture
 from harness.report.prose import blocks
 from harness.report.text import clean, count, first_line, money, plural, seconds
@@ -165,6 +166,22 @@ def test_the_picture() -> None:
     assert all(cell.x + 30 <= shown.weights_x for cell in shown.cells)
 
 
+def test_examples_of_the_issue_are_named_and_barred_nowhere() -> None:
+    # The first script is an example that held before, and seeded the first candidate.
+    result = selected()
+    first, *others = result.scripts
+    example = first.model_copy(update={"trajectory": "issue", "valid": False})
+    result = result.model_copy(update={"scripts": (example, *others)})
+    names = class_names(result)
+    shown = picture(result, list(names), names)
+    assert shown is not None
+    assert shown.rows[0].title.startswith(f"Test script {first.id} from an example of the issue, weight")
+    own = [cell.own for cell in shown.cells if cell.y == shown.rows[0].y]
+    assert not any(own)
+    assert any(cell.own for cell in shown.cells)
+    assert [script.guard for script in make_view(result, ()).scripts] == [True, *[False] * len(others)]
+
+
 def test_no_picture_without_executions() -> None:
     assert picture(selected().model_copy(update={"matrix": ()}), [], {}) is None
 
@@ -262,3 +279,20 @@ def test_the_default_model_is_not_named() -> None:
     result = selected()
     manifest = result.manifest.model_copy(update={"model": "default"})
     assert "--model" not in command(result.model_copy(update={"manifest": manifest}))
+
+
+def test_probes_are_shown_by_output_the_most_telling_first() -> None:
+    result = selected()
+    one = result.probes[0]
+    names = class_names(result)
+    a, b, c = (names[f"class-{n}"] for n in (1, 2, 3))
+    view = make_view(result, ())
+    assert view.probes == (
+        ProbeView(
+            "busy_hours([9, 10])", "studio/rooms.py:busy_hours", "raises KeyError", ((f"{a}, {c}", "2"), (b, "1"))
+        ),
+    )
+    split = one.model_copy(update={"call": "f(3)", "outputs": {"class-1": "1", "class-2": "2", "class-3": "3"}})
+    many = make_view(result.model_copy(update={"probes": (*[one] * 20, split)}), ())
+    assert len(many.probes) == PROBES_SHOWN
+    assert many.probes[0].call == "f(3)"

@@ -285,6 +285,43 @@ async def test_an_interrupted_run_keeps_what_it_has_and_goes_on(
     assert verdicts[0] == verdicts[1]
 
 
+EXAMPLES = "add returns the difference\n\nadd(1, 2) == 3\nadd(5, 0) == 5\n"
+
+
+async def test_the_issues_own_examples_vote(repo: Path, settings: Settings, rules: Path, tmp_path: Path) -> None:
+    task = local_task(repo, EXAMPLES, settings)
+    result = await solve(task, settings, out=tmp_path / "out", model=load_scripted(rules), backend=HostBackend())
+    assert "+    return a + b" in result.patch
+    assert "It passes both examples of the issue." in result.reasons
+    shown, held = (script for script in result.scripts if script.trajectory == "issue")
+    assert [shown.id, held.id] == ["script-issue-0", "script-issue-1"]
+    assert (shown.valid, held.valid) == (True, False)
+    assert "assert found == 3" in shown.source
+    verdicts = {cell.column: cell.verdict for cell in result.matrix if cell.script == held.id}
+    assert verdicts["unedited"] == "passed"
+    wrong = [made.class_id for made in result.candidates if "return 3" in made.patch]
+    assert wrong
+    assert {verdicts[str(name)] for name in wrong} == {"failed"}
+    # A guard that somebody fails has a weight, and no example is its author's.
+    assert held.weight > 0
+
+
+async def test_a_journal_from_before_examples_goes_on(
+    repo: Path, settings: Settings, rules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(ground: object) -> tuple[()]:
+        return ()
+
+    task = local_task(repo, EXAMPLES, settings)
+    with monkeypatch.context() as before:
+        before.setattr("agent.propose.issue_scripts", nothing)
+        old = await solve(task, settings, out=tmp_path / "out", model=load_scripted(rules), backend=HostBackend())
+    assert not any(script.trajectory == "issue" for script in old.scripts)
+    result = await solve(task, settings, out=tmp_path / "out", model=load_scripted(rules), backend=HostBackend())
+    whole = await solve(task, settings, out=tmp_path / "whole", model=load_scripted(rules), backend=HostBackend())
+    assert (result.patch, result.reasons, result.scripts) == (whole.patch, whole.reasons, whole.scripts)
+
+
 async def test_a_model_that_dies_in_the_middle(task: Task, settings: Settings, tmp_path: Path) -> None:
     model = ScriptedModel([Rule(ModelUnavailable("the server vanished"))])
     result = await solve(task, settings, out=tmp_path / "out", model=model, backend=HostBackend())

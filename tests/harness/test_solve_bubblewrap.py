@@ -21,7 +21,17 @@ pytestmark = [
 
 
 def test_the_whole_way_without_an_engine(repo: Path, rules: Path, tmp_path: Path, free_port: int) -> None:
-    command = [sys.executable, "-m", "harness.cli", "solve", str(repo), "--issue", ISSUE, "--candidates", "3"]
+    command = [
+        sys.executable,
+        "-m",
+        "harness.cli",
+        "solve",
+        str(repo),
+        "--issue",
+        f"{ISSUE}\nI expected 3.\n",
+        "--candidates",
+        "3",
+    ]
     done = subprocess.run(
         [*command, "--model", f"scripted:{rules}", "--out", str(tmp_path / "out")],
         cwd=tmp_path,
@@ -39,3 +49,7 @@ def test_the_whole_way_without_an_engine(repo: Path, rules: Path, tmp_path: Path
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["status"] == "selected"
     assert "return a + b" in result["patch"]
+    # The session shows what is wrong today, and has no vote; what was expected instead is a script that has one.
+    examples = {script["id"]: script["valid"] for script in result["scripts"] if script["trajectory"] == "issue"}
+    assert examples == {"script-issue-0": False, "script-issue-1": True}
+    assert "It passes the example of the issue." in result["reasons"]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from sandbox import kept as module
 from sandbox.errors import EnvironmentUnavailable
 from sandbox.kept import Kept, bytes_below
 
@@ -150,10 +153,14 @@ def test_what_a_folder_takes_is_counted_once(tmp_path: Path, monkeypatch: pytest
     kept = Kept(tmp_path, threading.Event())
     kept.once("a", lambda part: (part / "file").write_bytes(b"x" * 100_000))
     kept.release()
-    monkeypatch.setattr("sandbox.kept.bytes_below", lambda folder: pytest.fail(f"{folder} is counted again"))
+    monkeypatch.setattr("sandbox.kept.bytes_below", _counted_again)
     assert kept.trim(200_000) == []
     assert [one.bytes >= 100_000 for one in kept.idle(float("inf"))] == [True]
     assert kept.trim(50_000) == ["a"]
+
+
+def _counted_again(folder: Path) -> None:
+    pytest.fail(f"{folder} is counted again")
 
 
 def test_names_share_what_their_file_takes(tmp_path: Path) -> None:
@@ -162,3 +169,33 @@ def test_names_share_what_their_file_takes(tmp_path: Path) -> None:
     (tmp_path / "a" / "file").write_bytes(b"x" * 100_000)
     os.link(tmp_path / "a" / "file", tmp_path / "b" / "file")
     assert bytes_below(tmp_path / "a") == bytes_below(tmp_path) / 2
+
+
+def test_two_who_both_saw_nothing_both_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The maker uses the folder for as long as a run takes. Whoever was to make it too must not wait for that."""
+    both = threading.Barrier(2)
+    first = [both.wait, both.wait]
+    take = module._take  # pyright: ignore[reportPrivateUsage]
+
+    def taken(fd: int, how: int) -> bool:
+        if how == fcntl.LOCK_EX and first:
+            first.pop()(20)
+        return take(fd, how)
+
+    monkeypatch.setattr(module, "_take", taken)
+    cancelled, got = threading.Event(), list[Path]()
+    folders = [Kept(tmp_path, cancelled) for _ in range(2)]
+
+    def ask(folder: Kept) -> None:
+        with suppress(EnvironmentUnavailable):
+            got.append(folder.once("a", lambda part: None))
+
+    threads = [threading.Thread(target=ask, args=(folder,)) for folder in folders]
+    for thread in threads:
+        thread.start()
+    threads[0].join(20)
+    threads[1].join(20)
+    cancelled.set()  # for one who would wait for ever
+    assert len(got) == 2
+    for folder in folders:
+        folder.release()

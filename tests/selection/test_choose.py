@@ -78,7 +78,7 @@ async def test_the_votes_choose(fake: FakeSandbox) -> None:
     assert done.comparison is None
     assert done.confidence > 0.7
     assert done.reasons == (
-        "100 % of the votes are for it, by 2 test scripts of other trajectories; the next class reaches 0 %.",
+        "100 % of the votes are for it, by 2 test scripts of others; the next class reaches 0 %.",
         "One of 3 candidates made this patch.",
         "The repository has no tests that could be found.",
     )

@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import pytest
 
+from agent.trajectory import ISSUE
 from sandbox.base import Limits
 from sandbox.errors import DiskFull, SandboxLost
 from sandbox.script import Verdict
 from selection.base import UNEDITED_TREE, ClassId
-from selection.matrix import Filled, vote_matrix, voters
+from selection.matrix import Filled, examples_passed, vote_matrix, voters
 from tests.selection.fakes import BAD, FakeSandbox, ListRecorder, make_script, patch_class, patch_to
 
 
@@ -85,3 +88,18 @@ async def test_a_full_disk_is_raised_as_itself(fake: FakeSandbox) -> None:
     fake.stumbles = [DiskFull("full")]
     with pytest.raises(DiskFull):
         await filled(fake, [make_script("a", "assert x")], [patch_class("c1", patch_to(1))])
+
+
+async def test_guards_vote_and_examples_are_counted(fake: FakeSandbox) -> None:
+    valid = replace(make_script("a", "assert x == 1"), trajectory=ISSUE)
+    held = replace(make_script("b", "assert x < 2"), trajectory=ISSUE, valid=False)
+    held = replace(held, on_unedited=replace(held.on_unedited, verdict=Verdict.PASSED))
+    guard = replace(held, guard=True)
+    assert voters([valid, held]) == (valid,)
+    assert voters([replace(guard, on_unedited=valid.on_unedited)]) == ()
+    own = make_script("c", "assert x")
+    classes = [patch_class("c1", patch_to(1)), patch_class("c2", patch_to(2))]
+    made = (await filled(fake, [own, valid, guard], classes)).matrix
+    assert made.scripts == (own, valid, guard)
+    assert examples_passed(made, ClassId("c1")) == (2, 2)
+    assert examples_passed(made, ClassId("c2")) == (0, 2)

@@ -1,5 +1,7 @@
 from dataclasses import replace
 
+import pytest
+
 from agent.trajectory import Candidate
 from selection.base import ClassId, Comparison, ComparisonPass, ComparisonRound, Regressions
 from selection.reasons import explain
@@ -30,10 +32,21 @@ def said(
     candidates: int = 4,
     moved: bool = False,
     scripts: int = 4,
+    examples: tuple[int, int] = (0, 0),
 ) -> tuple[str, ...]:
     made = winner or candidate("0", patch_to(1))
     return explain(
-        BEST, order, found, fallback, comparison, vetoed or {}, made, candidates, scripts=scripts, moved=moved
+        BEST,
+        order,
+        found,
+        fallback,
+        comparison,
+        vetoed or {},
+        made,
+        candidates,
+        scripts=scripts,
+        examples=examples,
+        moved=moved,
     )
 
 
@@ -57,7 +70,7 @@ def test_every_reason_is_a_sentence() -> None:
 
 def test_votes_are_told_as_shares() -> None:
     assert said(standing("c1", 2 / 3), standing("c2", 0.25))[0] == (
-        "67 % of the votes are for it, by 3 test scripts of other trajectories; the next class reaches 25 %."
+        "67 % of the votes are for it, by 3 test scripts of others; the next class reaches 25 %."
     )
     assert said(standing("c1", 1.0, 1))[0] == "The one test script with a say in it passes on it."
     assert said(standing("c1", 0.0, 1))[0] == "The one test script with a say in it does not pass on it."
@@ -108,3 +121,38 @@ def test_candidates_left_out_are_counted() -> None:
     made = candidate("0", patch_to(1))
     told = explain(BEST, [standing("c1", 1.0)], NO_TESTS, "", None, {}, made, 4, scripts=1, left_out=2, moved=False)
     assert told[-1] == "Two candidates had patches that do not apply or change nothing but formatting."
+
+
+@pytest.mark.parametrize(
+    ("examples", "sentence"),
+    [
+        ((1, 1), "It passes the example of the issue."),
+        ((0, 1), "It does not pass the example of the issue."),
+        ((2, 2), "It passes both examples of the issue."),
+        ((5, 5), "It passes all 5 examples of the issue."),
+        ((2, 3), "It passes 2 of the 3 examples of the issue."),
+        ((0, 3), "It passes none of the 3 examples of the issue."),
+    ],
+)
+def test_the_issues_examples(examples: tuple[int, int], sentence: str) -> None:
+    assert sentence in said(standing("c1", 0.9), examples=examples)
+    assert not any("example" in other for other in said(standing("c1", 0.9)))
+
+
+def test_probes_are_told_with_who_agrees() -> None:
+    def told(probes: int, agreement: dict[ClassId, float]) -> list[str]:
+        order = [standing("c1", 1.0), standing("c2", 1.0)]
+        made = candidate("0", patch_to(1))
+        every = explain(
+            BEST, order, NO_TESTS, "", None, {}, made, 4, scripts=4, moved=False, probes=probes, agreement=agreement
+        )
+        return [sentence for sentence in every if "other arguments" in sentence]
+
+    c1, c2, c3 = (ClassId(name) for name in ("c1", "c2", "c3"))
+    assert told(3, {c1: 0.75, c2: 0.25, c3: 0.1}) == [
+        "3 calls with other arguments give different outputs where the test scripts leave it open: 75 % of the "
+        "candidates in question agree with this one, 25 % with the next class."
+    ]
+    assert told(1, {c1: 0.5, c2: 0.5})[0].startswith("One call with other arguments gives different outputs")
+    assert told(0, {}) == []
+    assert told(3, {c2: 0.5, c3: 0.5}) == []

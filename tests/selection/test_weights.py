@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.trajectory import ScriptId
+from agent.trajectory import ISSUE, ScriptId
 from sandbox.script import Verdict
 from selection.base import ClassId, VoteMatrix
 from selection.errors import VotesIncomplete
@@ -106,6 +108,15 @@ def test_a_script_handed_to_another_trajectory_is_barred_there_too() -> None:
     seeded = patch_class("c1", patch_to(1))
     seeded = type(seeded)(seeded.id, seeded.patch, (candidate("5", patch_to(1), script),))
     assert is_own(script, seeded)
+
+
+def test_an_example_of_the_issue_is_barred_nowhere() -> None:
+    script = replace(make_script("a", "assert x"), trajectory=ISSUE)
+    shown = patch_class("c1", patch_to(1))
+    shown = type(shown)(shown.id, shown.patch, (candidate("5", patch_to(1), script),))
+    assert not is_own(script, shown)
+    written = make_script("b", "assert x", author="5")
+    assert ballots_of(matrix([script, written], [shown])).barred == {"script-a": frozenset()}
 
 
 def test_equal_sources_have_one_ballot_and_bar_only_where_all_authors_are() -> None:

@@ -156,7 +156,6 @@ def test_output_in_feedback_is_capped() -> None:
 def test_a_summary_is_asked_for_without_the_issue() -> None:
     messages = survey.describe("a.py", "x = 1")
     assert "issue" not in messages[-1].content
-    jsonschema.Draft202012Validator.check_schema(json.loads(survey.SUMMARY_SCHEMA))
     assert survey.describe_again("junk" * 1000)[0].role == "assistant"
 
 
