@@ -63,7 +63,7 @@ def result() -> Result:
             "manifest": plain.manifest.model_copy(update={"settings": {"candidates": 4}, "model": "m"}),
             "given": (),
             "probes": (
-                ProbeRecord.model_construct(
+                ProbeRecord(
                     id="p1",
                     function="f",
                     call="f(1)",
