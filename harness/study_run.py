@@ -15,7 +15,7 @@ from harness.journal import read_turns
 from harness.result import Result, TurnRecord
 from sandbox.script import Verdict
 from selection.base import ClassId
-from selection.pool import PoolCandidate, PoolScript, PoolTask
+from selection.pool import PoolCandidate, PoolProbe, PoolScript, PoolTask
 
 
 def tasks_of_run(folder: Path, labels: Labels) -> tuple[list[PoolTask], list[str]]:
@@ -90,6 +90,10 @@ def _task(name: str, folder: Path, result: Result, labels: Labels) -> PoolTask:
         scripts=tuple(scripts),
         cells=verdicts,
         passing=result.regression.passing if result.regression else 0,
+        probes=tuple(
+            PoolProbe(id=p.id, origin=p.origin, outputs={ClassId(c): text for c, text in p.outputs.items()})
+            for p in result.probes
+        ),
         broken={ClassId(made.class_id): len(made.broken_tests) for made in result.candidates if made.class_id},
     )
 

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from agent.trajectory import CandidateId, ScriptId
+from agent.trajectory import ISSUE, CandidateId, ScriptId
 from sandbox.script import Verdict
-from selection.base import ClassId, Regressions
-from selection.pool import ISSUE, PoolCandidate, PoolProbe, PoolScript, PoolTask
+from selection.base import ClassId, Probe, Regressions
+from selection.consensus import agreement_of, by_agreement, in_doubt
+from selection.pool import PoolCandidate, PoolProbe, PoolScript, PoolTask
 from selection.regression import vetoes
 from selection.vote import Standing, standings
 from selection.weights import Ballots, script_weights
@@ -120,8 +121,20 @@ class Draw:
     @cached_property
     def ranking(self) -> tuple[Standing, ...]:
         """Best first, as `selection.choose` ranks before a comparison. Empty without a class."""
+        return tuple(by_agreement(self._voted, self.agreement))
+
+    @cached_property
+    def agreement(self) -> dict[ClassId, float]:
+        """The consensus of the leader's twins by the probes; {} where there are none."""
+        if not self.probes or not self._voted:
+            return {}
+        known = [Probe(p.id, "", "", ScriptId(p.origin), False, p.outputs, "") for p in self.probes]
+        return agreement_of(self._voted, in_doubt(self._voted, 0), known)
+
+    @cached_property
+    def _voted(self) -> list[Standing]:
         everyone = standings(self.ballots, script_weights(self.ballots), self.lengths)
-        return tuple(standing for standing in everyone if standing.id in self.least_broken)
+        return [standing for standing in everyone if standing.id in self.least_broken]
 
 
 class Drawer:
@@ -135,6 +148,7 @@ class Drawer:
         """Scripts that come with the candidates of their authors."""
         self.checked = [s for s in task.scripts if s.unedited is Verdict.FAILED and s.id in task.cells]
         self.given = [s for s in task.scripts if s.trajectory == ISSUE]
+        self._of_issue = {s.id for s in self.given}
         known = {s.id for s in (*self.owned, *self.given)}
         self.free = [s for s in task.scripts if s.id not in known]
         self._authors = [_authors(one, task) for one in task.candidates]
@@ -160,7 +174,7 @@ class Drawer:
             if member is not None:
                 classes.setdefault(member.class_id, []).append(member)
                 seed = self.task.candidates[number].script
-                if seed is not None:
+                if seed is not None and seed not in self._of_issue:
                     seeded.setdefault(seed, set()).add(member.class_id)
             for author in self._authors[number]:
                 authors.setdefault(author, set()).update(() if member is None else (member.class_id,))

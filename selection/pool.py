@@ -12,14 +12,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from agent.trajectory import CandidateId, ScriptId
+from agent.trajectory import ISSUE, CandidateId, ScriptId
 from sandbox.script import Verdict
 from selection.base import ClassId
 
 SCHEMA_VERSION = 1
-
-ISSUE = "issue"
-"""The author of scripts that are made from the issue itself, and the origin of such probes: nobody's own."""
 
 
 class Frozen(BaseModel):
@@ -64,7 +61,7 @@ class PoolProbe(Frozen):
     origin: str = ISSUE
     """The script it was taken from, or `issue`."""
     outputs: dict[ClassId, str]
-    """Texts or digests; equal ones are the same behaviour."""
+    """Texts or digests; equal ones are the same behaviour. A class without one is like no other."""
 
 
 class PoolJudgement(Frozen):

@@ -124,7 +124,7 @@ def make_page(study: StudyRecord) -> StudyPage:
             ("test scripts", count(pool.scripts)),
             ("sources", count(len(pool.sources))),
             *(
-                (f"{plural(s.candidates, 'candidate')}: random → oracle", f"{s.random:.3f} → {s.oracle:.3f}")
+                (f"{plural(s.candidates, 'candidate')}: random, oracle", f"{s.random:.2f}, {s.oracle:.2f}")
                 for s in study.sizes
             ),
         ),
@@ -168,10 +168,10 @@ def _story(size: SizeRecord) -> tuple[str, str, str]:
     rival = next((m for m in ordered(size) if m.name != OURS), None)
     if rival is None or rival.minus_ours is None:
         return "good", "✓", said
-    next_ = f"{rival.title} {rival.minus_ours:+.2f}, p {p_value(rival.p_value)}"
-    return (
-        ("good", "✓", f"{said}; next: {next_}") if rival.minus_ours < 0 else ("wary", "!", f"{said}; better: {next_}")
-    )
+    away = f"{rival.title}, {abs(rival.minus_ours):.2f}"
+    if rival.minus_ours > 0:
+        return "wary", "!", f"{said}; better is {away} more (p {p_value(rival.p_value)})"
+    return "good", "✓", f"{said}; next is {away} less (p {p_value(rival.p_value)})"
 
 
 def _size(size: SizeRecord) -> SizeView:

@@ -45,7 +45,7 @@ def distinguishing(draw: Draw) -> Choice:
 
 
 def _outputs(draw: Draw, c: ClassId) -> tuple[str, ...]:
-    return tuple(probe.outputs.get(c, "") for probe in draw.probes)
+    return tuple(probe.outputs.get(c, f"none of {c}") for probe in draw.probes)
 
 
 def _shared(draw: Draw) -> list[dict[ClassId, int]]:
@@ -54,6 +54,6 @@ def _shared(draw: Draw) -> list[dict[ClassId, int]]:
     for probe in draw.probes:
         counts: Counter[str] = Counter()
         for c, members in draw.classes.items():
-            counts[probe.outputs.get(c, "")] += len(members)
-        rows.append({c: counts[probe.outputs.get(c, "")] for c in draw.classes})
+            counts[probe.outputs.get(c, f"none of {c}")] += len(members)
+        rows.append({c: counts[probe.outputs.get(c, f"none of {c}")] for c in draw.classes})
     return rows

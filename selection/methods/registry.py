@@ -92,7 +92,7 @@ _ALL = (
         "selection/choose.py, before a comparison",
         votes.ours,
         frozenset(),
-        SCRIPTS | TESTS | AUTHORS,
+        SCRIPTS | TESTS | AUTHORS | PROBES,
     ),
 )
 

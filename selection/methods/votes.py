@@ -94,8 +94,9 @@ def ours(draw: Draw) -> Choice:
 def leaders(draw: Draw) -> list[Standing]:
     """The standings at the top of the ranking that only the order of the candidates puts one before the other."""
 
-    def place(standing: Standing) -> tuple[float, int, int, int]:
-        return standing.score, standing.alike, standing.size, draw.lengths[standing.id]
+    def place(standing: Standing) -> tuple[float, ...]:
+        agreed = draw.agreement.get(standing.id, 0.0)
+        return standing.score, standing.alike, agreed, standing.size, draw.lengths[standing.id]
 
     top = place(draw.ranking[0])
     return [standing for standing in draw.ranking if place(standing) == top]

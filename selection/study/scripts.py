@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from agent.trajectory import ISSUE
 from sandbox.script import Verdict
 from selection.draws import Drawer
-from selection.pool import ISSUE, PoolScript, PoolTask
+from selection.pool import PoolScript, PoolTask
 from selection.study.record import ScriptsRecord
 
 UNKNOWN, TRAJECTORY = "unknown", "trajectory"

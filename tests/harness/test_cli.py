@@ -240,7 +240,7 @@ def test_a_run_as_the_user_sees_it(bestpatch: Run, repo: Path, rules: Path, monk
     assert "abstained" in ended.out
 
 
-COMMANDS = ("batch", "deliver", "doctor", "evaluate", "prune", "report", "select", "serve", "solve")
+COMMANDS = ("batch", "deliver", "doctor", "evaluate", "study", "prune", "report", "select", "serve", "solve")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

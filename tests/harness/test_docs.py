@@ -12,6 +12,8 @@ import pytest
 
 from harness.load import keys
 from harness.result import Result
+from selection.pool import PoolTask
+from selection.study import StudyRecord
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -42,25 +44,27 @@ def test_every_setting_is_described() -> None:
 
 
 def test_the_schema_is_published() -> None:
-    schema = json.loads((DOCS / "reference" / "result.schema.json").read_text())
-    assert schema == Result.model_json_schema()
+    for name, model in (("result", Result), ("pool", PoolTask), ("study", StudyRecord)):
+        schema = json.loads((DOCS / "reference" / f"{name}.schema.json").read_text())
+        assert schema == model.model_json_schema()
 
 
 def test_links_of_the_pages_lead_somewhere() -> None:
     import re
 
-    for page in (DOCS / "how-to" / "solve.md", *(DOCS / "reference").glob("*.md")):
+    for page in (DOCS / "how-to" / "solve.md", DOCS / "how-to" / "study.md", *(DOCS / "reference").glob("*.md")):
         for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
-def test_commands_of_the_how_to_exist() -> None:
+@pytest.mark.parametrize("name", ["solve.md", "study.md"])
+def test_commands_of_the_how_to_exist(name: str) -> None:
     """Every option that the page shows is one of the command's."""
     import re
 
     help_text = (DOCS / "reference" / "cli.md").read_text()
-    page = (DOCS / "how-to" / "solve.md").read_text()
+    page = (DOCS / "how-to" / name).read_text()
     shown = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page))
     assert shown
     assert {option for option in shown if option not in help_text} == set()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.errors import DatasetError
-from harness.result import CandidateRecord, CellRecord, RegressionRecord, Result, ScriptRecord
+from harness.result import CandidateRecord, CellRecord, ProbeRecord, RegressionRecord, Result, ScriptRecord
 from harness.study_pool import read_pool
 from sandbox.script import Verdict
 from selection.pool import PoolTask
@@ -62,6 +62,17 @@ def result() -> Result:
             "regression": RegressionRecord(command="pytest", passing=7, flaky=(), broken={"c2": ("test_a",)}, note=""),
             "manifest": plain.manifest.model_copy(update={"settings": {"candidates": 4}, "model": "m"}),
             "given": (),
+            "probes": (
+                ProbeRecord(
+                    id="p1",
+                    function="f",
+                    call="f(1)",
+                    origin="script-0",
+                    varied=False,
+                    outputs={"c1": "1"},
+                    on_unedited="2",
+                ),
+            ),
         }
     )
 
@@ -87,6 +98,7 @@ def test_a_run_becomes_a_task_with_its_verdicts_and_labels(tmp_path: Path, resul
     ]
     assert [s.unedited for s in found.scripts] == [Verdict.FAILED, None, Verdict.FAILED]
     assert found.scripts[0].digest == found.scripts[2].digest
+    assert [(p.origin, p.outputs) for p in found.probes] == [("script-0", {"c1": "1"})]
     assert found.cells["script-0"]["c1"] is Verdict.PASSED  # type: ignore[index]
 
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from agent.trajectory import CandidateId, ScriptId
+from agent.trajectory import ISSUE, CandidateId, ScriptId
 from sandbox.script import Verdict
 from selection.base import ClassId
 from selection.draws import Draw, Drawer
-from selection.pool import ISSUE, PoolCandidate, PoolJudgement, PoolProbe, PoolScript, PoolTask
+from selection.pool import PoolCandidate, PoolJudgement, PoolProbe, PoolScript, PoolTask
 
 LETTERS = {"P": Verdict.PASSED, "F": Verdict.FAILED, "B": Verdict.BROKEN, "T": Verdict.TIMED_OUT}
 

@@ -3,10 +3,10 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.trajectory import ScriptId
+from agent.trajectory import ISSUE, ScriptId
 from selection.base import ClassId
 from selection.draws import Drawer
-from selection.pool import ISSUE, PoolProbe, PoolTask
+from selection.pool import PoolProbe, PoolTask
 from tests.selection.pools import pool_tasks, task, whole
 
 A, B = ClassId("a"), ClassId("b")

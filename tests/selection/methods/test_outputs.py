@@ -25,3 +25,9 @@ def test_consensus_takes_each_input_by_itself() -> None:
 def test_only_inputs_that_tell_a_pair_apart_decide_it() -> None:
     assert choice("distinguishing", "aabc", "xyy", "xxx") == {"a": 0.5, "b": 0.25, "c": 0.25}
     assert choice("distinguishing", "aaabc", "xyy", "xxx") == {"a": 1.0}
+
+
+def test_a_class_without_an_output_is_like_no_other() -> None:
+    probes = (PoolProbe(id="p", outputs={ClassId("b"): "x", ClassId("c"): "x"}),)
+    draw = whole(task("adbc", "", probes=probes))
+    assert METHODS["mbr-exec"](draw) == METHODS["consensus"](draw) == {"b": 0.5, "c": 0.5}

@@ -1,6 +1,6 @@
 from selection.base import ClassId
 from selection.methods import METHODS, Choice
-from selection.pool import PoolTask
+from selection.pool import PoolProbe, PoolTask
 from selection.vote import standings
 from selection.weights import script_weights
 from tests.selection.pools import task, whole
@@ -60,3 +60,14 @@ def test_ours_is_the_selections_own_ranking_with_its_veto() -> None:
 def test_ours_shares_what_only_the_order_would_decide() -> None:
     assert choice("ours", task("ab", "", "PP")) == {"a": 0.5, "b": 0.5}
     assert choice("ours", task("ab", "", "PP", patches=["xx", "x"])) == {"b": 1.0}
+
+
+def test_what_no_script_tells_apart_is_ordered_by_the_probes() -> None:
+    probes = tuple(
+        PoolProbe(id=f"p{n}", outputs=dict(zip(map(ClassId, "abc"), row, strict=True)))
+        for n, row in enumerate(("xyy", "xxz"))
+    )
+    # Two of three agree with b on the first call; on the second a and b agree.
+    assert choice("ours", task("abc", "", "PPP", probes=probes)) == {"b": 1.0}
+    # A vote is never overruled.
+    assert choice("ours", task("abc", "", "PFF", probes=probes)) == {"a": 1.0}

@@ -1,7 +1,7 @@
 import pytest
 
+from agent.trajectory import ISSUE
 from selection.draws import Drawer
-from selection.pool import ISSUE
 from selection.study.record import ScriptsRecord
 from selection.study.scripts import scripts
 from tests.selection.pools import task
