@@ -131,10 +131,9 @@ def test_row_23_a_second_signal_ends_workers_as_well(start: Start, server: Answe
         time.sleep(0.01)
 
 
-def test_row_31_begun_again_at_once_it_waits_for_workers_that_are_dying(
+def test_row_31_begun_again_at_once_no_task_fails_of_a_worker_that_is_dying(
     start: Start, server: AnswerServer, tmp_path: Path
 ) -> None:
-    """A worker that cannot die yet has its task's directory still: that is no failure of the task."""
     server.seconds = 600.0
     run = tmp_path / "run"
     first = start(run, *SEVERAL)
