@@ -64,7 +64,7 @@ def agreement_of(
     """The consensus among the leader's twins; among all that were probed where it has none.
 
     A call on which any of the classes raises is left out: it is mostly one that the function is not meant for, or says
-    nothing beyond what the scripts say (decision 0015 has figures). Where all are left out the votes' order stands.
+    nothing beyond what the scripts say (decision 0016 has figures). Where all are left out the votes' order stands.
     """
     sizes = {s.id: s.size for s in ranked if s.id in probed}
     twins = {s.id: s.size for s in ranked if s.id in probed and s.twin == ranked[0].twin}
