@@ -78,6 +78,8 @@ def _task(name: str, folder: Path, result: Result, labels: Labels) -> PoolTask:
                 id=ScriptId(script.id),
                 trajectory=script.trajectory,
                 unedited=before.get(script.id),
+                # Of those that hold already only guards have a row.
+                guard=before.get(script.id) is Verdict.PASSED and ScriptId(script.id) in verdicts,
                 digest=hashlib.sha256(script.source.encode("utf-8", "surrogatepass")).hexdigest()[:16],
                 completion_tokens=spent if tokens else None,
             )

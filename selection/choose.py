@@ -190,7 +190,9 @@ def decisive(ranked: Sequence[Standing], rule: Rule) -> bool:
 def after_comparison(ranked: Sequence[Standing], comparison: Comparison | None, rule: Rule) -> list[Standing]:
     """The order after the comparison has spoken: its choice first, unless the votes are clearly against it."""
     chosen = next((s for s in ranked if comparison is not None and s.id == comparison.choice), None)
-    if chosen is None or ranked[0].score - chosen.score > rule.overrule * ranked[0].score:
+    if chosen is None or chosen.unmet > ranked[0].unmet:
+        return list(ranked)
+    if ranked[0].score - chosen.score > rule.overrule * ranked[0].score:
         return list(ranked)
     return [chosen, *(s for s in ranked if s.id != chosen.id)]
 

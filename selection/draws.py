@@ -69,7 +69,7 @@ class Draw:
     scripts: tuple[PoolScript, ...]
     """All that were drawn."""
     rows: Mapping[ScriptId, Row]
-    """Of the checked scripts: seen failing on the unedited tree."""
+    """Of the checked scripts: seen failing on the unedited tree, or guards."""
     unchecked: Mapping[ScriptId, Row]
     """Of the others, as far as they were run."""
     barred: Mapping[ScriptId, frozenset[ClassId]]
@@ -107,7 +107,8 @@ class Draw:
             for ids in same.values()
         }
         sizes = {c: len(members) for c, members in self.classes.items()}
-        return _Ballots(sizes, {script: self.rows[script] for script in barred}, barred)
+        examples = frozenset(script.id for script in self.scripts if script.trajectory == ISSUE) & barred.keys()
+        return _Ballots(sizes, {script: self.rows[script] for script in barred}, barred, examples)
 
     @cached_property
     def least_broken(self) -> frozenset[ClassId]:
@@ -146,7 +147,8 @@ class Drawer:
         authors = {author for one in task.candidates for author in _authors(one, task)}
         self.owned = [s for s in task.scripts if s.trajectory in authors]
         """Scripts that come with the candidates of their authors."""
-        self.checked = [s for s in task.scripts if s.unedited is Verdict.FAILED and s.id in task.cells]
+        self.checked = task.checked
+        self._votes = {s.id for s in self.checked}
         self.given = [s for s in task.scripts if s.trajectory == ISSUE]
         self._of_issue = {s.id for s in self.given}
         known = {s.id for s in (*self.owned, *self.given)}
@@ -180,7 +182,7 @@ class Drawer:
                 authors.setdefault(author, set()).update(() if member is None else (member.class_id,))
         scripts = (*self.given, *(s for s in self.owned if s.trajectory in authors), *free)
         cells = self.task.cells
-        rows = {s.id: cells[s.id] for s in scripts if s.unedited is Verdict.FAILED and s.id in cells}
+        rows = {s.id: cells[s.id] for s in scripts if s.id in self._votes}
         origins = {ISSUE, "", *(s.id for s in scripts)}
         return Draw(
             count=len(picked),

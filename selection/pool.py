@@ -48,7 +48,9 @@ class PoolScript(Frozen):
     trajectory: str = ""
     """`issue`, or the author's; "" where it is not known."""
     unedited: Verdict | None
-    """Its verdict on the unedited tree; None where it was not run. Only one that failed there is checked."""
+    """Its verdict on the unedited tree; None where it was not run."""
+    guard: bool = False
+    """It passes on the unedited tree and votes all the same: see `agent.trajectory.TestScript`."""
     digest: str = ""
     """Names its source: scripts with equal digests have one ballot. "": unlike all others."""
     completion_tokens: int | None = Field(default=None, ge=0)
@@ -89,6 +91,11 @@ class PoolTask(Frozen):
     """How many of those each class breaks."""
     probes: tuple[PoolProbe, ...] = ()
     judgements: tuple[PoolJudgement, ...] = ()
+
+    @property
+    def checked(self) -> tuple[PoolScript, ...]:
+        """The scripts that have a vote: seen failing on the unedited tree, or a guard."""
+        return tuple(s for s in self.scripts if s.id in self.cells and (s.guard or s.unedited is Verdict.FAILED))
 
     @property
     def classes(self) -> tuple[ClassId, ...]:

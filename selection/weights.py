@@ -35,6 +35,8 @@ class Ballots:
     verdicts: Mapping[ScriptId, Mapping[ClassId, Verdict]]
     barred: Mapping[ScriptId, frozenset[ClassId]] = field(default_factory=dict[ScriptId, frozenset[ClassId]])
     """The classes that a script's own author belongs to."""
+    examples: frozenset[ScriptId] = frozenset()
+    """The scripts that the issue's own examples are."""
 
     def electorate(self, script: ScriptId) -> tuple[ClassId, ...]:
         """The classes that the script votes on.
@@ -71,7 +73,8 @@ def ballots_of(matrix: VoteMatrix, without: frozenset[ClassId] = frozenset()) ->
             raise VotesIncomplete(f"the matrix has no cell {error}") from error
         # A script that two authors wrote independently is barred only from a class that both of them belong to.
         barred[first] = frozenset(c.id for c in classes if all(is_own(script, c) for script in same))
-    return Ballots({c.id: len(c.members) for c in classes}, verdicts, barred)
+    examples = frozenset(script.id for script in matrix.scripts if script.trajectory == ISSUE) & verdicts.keys()
+    return Ballots({c.id: len(c.members) for c in classes}, verdicts, barred, examples)
 
 
 def is_own(script: TestScript, patch_class: PatchClass) -> bool:

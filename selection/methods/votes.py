@@ -96,7 +96,7 @@ def leaders(draw: Draw) -> list[Standing]:
 
     def place(standing: Standing) -> tuple[float, ...]:
         agreed = draw.agreement.get(standing.id, 0.0)
-        return standing.score, standing.alike, agreed, standing.size, draw.lengths[standing.id]
+        return -standing.unmet, standing.score, standing.alike, agreed, standing.size, draw.lengths[standing.id]
 
     top = place(draw.ranking[0])
     return [standing for standing in draw.ranking if place(standing) == top]

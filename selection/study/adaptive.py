@@ -107,10 +107,10 @@ def _ahead(draw: Draw) -> tuple[float, float]:
     if not draw.ranking:
         return 0.0, 0.0
     leader = draw.ranking[0]
-    rivals = [standing for standing in draw.ranking if standing.twin != leader.twin]
+    rivals = [s for s in draw.ranking if s.twin != leader.twin and s.unmet == leader.unmet]
     return (
-        ahead(leader.alike, max((standing.alike for standing in rivals), default=0)),
-        ahead(round(leader.score), max((round(standing.score) for standing in rivals), default=0)),
+        ahead(leader.alike, max((rival.alike for rival in rivals), default=0)),
+        ahead(round(leader.votes * leader.alike), max((round(s.votes * s.alike) for s in rivals), default=0)),
     )
 
 
