@@ -21,6 +21,10 @@ MOST = 256
 """Different patches that are looked at for one task."""
 
 
+_BY = " by "
+"""Between a given candidate's name and its source, in what stands for its trajectory."""
+
+
 @dataclass(frozen=True)
 class Given:
     """A patch as it came, and whose it is."""
@@ -55,9 +59,14 @@ async def take(given: Sequence[Given], sandbox: Sandbox, tree: Tree, *, parallel
     for number, one in enumerate(given):
         patch, notes = found.get(_normal(one.patch), many)
         name = CandidateId(f"given-{number}")
-        candidate = Candidate(name, patch, None, f"{name} by {_named(one.source)}", False) if patch else None
+        candidate = Candidate(name, patch, None, f"{name}{_BY}{_named(one.source)}", False) if patch else None
         taken.append(Taken(name, _named(one.source), notes, candidate))
     return tuple(taken)
+
+
+def source_of(candidate: Candidate) -> str:
+    """Who made a candidate; "" for one of our own trajectories."""
+    return candidate.trajectory.partition(_BY)[2]
 
 
 def _named(source: str) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from agent.context.gather import Context
+from agent.given import source_of
 from agent.model.base import Model
 from agent.task import Task
 from agent.trajectory import Candidate, Recorder, ScriptId, TestScript
@@ -29,6 +30,7 @@ from selection.confidence import Signals, confidence
 from selection.consensus import agreement_of, by_agreement, in_doubt
 from selection.equivalence import classes_of
 from selection.execute import retried
+from selection.lines import lines_decide, tie_break
 from selection.matrix import Filled, examples_passed, vote_matrix
 from selection.probes import probe
 from selection.reasons import explain
@@ -107,8 +109,9 @@ async def choose(
 
     ballots = ballots_of(filled.matrix, frozenset(filled.rejected))
     weights = script_weights(ballots)
-    lengths = {c.id: len(c.patch) for c in classes}
-    everyone = standings(ballots, weights, lengths)
+    patches = {c.id: (c.patch, *(member.patch for member in c.members if member.patch != c.patch)) for c in classes}
+    shared = lines_decide([source_of(candidate) for candidate in made], voted=bool(ballots.verdicts))
+    everyone = standings(ballots, weights, tie_break(patches, shared=shared))
     ranked = [standing for standing in everyone if standing.id not in vetoed]
     recorder.note("votes", {s.id: {"votes": s.votes, "alike": s.alike, "size": s.size} for s in everyone})
 

@@ -15,6 +15,7 @@ from agent.trajectory import ISSUE, CandidateId, ScriptId
 from sandbox.script import Verdict
 from selection.base import ClassId, Probe, Regressions
 from selection.consensus import agreement_of, by_agreement, in_doubt
+from selection.lines import changed_lines, lines_decide, tie_break
 from selection.pool import PoolCandidate, PoolProbe, PoolScript, PoolTask
 from selection.regression import vetoes
 from selection.vote import Standing, standings
@@ -32,17 +33,12 @@ class Member:
     class_id: ClassId
     patch: str
     passes_own_script: bool | None
+    source: str = ""
 
     @cached_property
     def atoms(self) -> frozenset[str]:
-        """The patch's added and removed lines with their file and sign, up to white space; no blank ones."""
-        path, found = "", set[str]()
-        for line in self.patch.split("\n"):
-            if line.startswith(("+++ ", "--- ")):
-                path = line[4:].removeprefix("a/").removeprefix("b/")
-            elif line[:1] in ("+", "-") and (text := " ".join(line[1:].split())):
-                found.add(f"{path}\n{line[0]}{text}")
-        return frozenset(found)
+        """See `changed_lines`."""
+        return changed_lines(self.patch)
 
 
 @dataclass(frozen=True)
@@ -84,6 +80,13 @@ class Draw:
     def lengths(self) -> dict[ClassId, int]:
         """Characters of the patch that stands for each class."""
         return {c: len(members[0].patch) for c, members in self.classes.items()}
+
+    @cached_property
+    def ties(self) -> dict[ClassId, float]:
+        """What decides between classes that the votes rank alike; less is better."""
+        patches = {c: [member.patch for member in members] for c, members in self.classes.items()}
+        sources = [member.source for members in self.classes.values() for member in members]
+        return tie_break(patches, shared=lines_decide(sources, voted=bool(self.rows)))
 
     @cached_property
     def votes(self) -> dict[ClassId, int]:
@@ -134,7 +137,7 @@ class Draw:
 
     @cached_property
     def _voted(self) -> list[Standing]:
-        everyone = standings(self.ballots, script_weights(self.ballots), self.lengths)
+        everyone = standings(self.ballots, script_weights(self.ballots), self.ties)
         return [standing for standing in everyone if standing.id in self.least_broken]
 
 
@@ -216,7 +219,7 @@ def _authors(candidate: PoolCandidate, task: PoolTask) -> frozenset[str]:
 def _member(candidate: PoolCandidate) -> Member | None:
     if candidate.class_id is None:
         return None
-    return Member(candidate.id, candidate.class_id, candidate.patch, candidate.passes_own_script)
+    return Member(candidate.id, candidate.class_id, candidate.patch, candidate.passes_own_script, candidate.source)
 
 
 def _judged(task: PoolTask) -> dict[tuple[ClassId, ClassId], float]:

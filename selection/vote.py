@@ -53,11 +53,11 @@ class Standing:
 
 
 def standings(
-    ballots: Ballots, weights: Mapping[ScriptId, float], diff_lengths: Mapping[ClassId, int]
+    ballots: Ballots, weights: Mapping[ScriptId, float], ties: Mapping[ClassId, float]
 ) -> tuple[Standing, ...]:
-    """All classes, best first: by the issue's examples, score, candidates alike, size, smaller diff, and their order.
+    """All classes, best first: by the issue's examples, score, candidates alike, size, `ties`, and their order.
 
-    Raises VotesIncomplete.
+    `ties`: what decides in the end; less is better (`selection.lines.tie_break`). Raises VotesIncomplete.
     """
     twins = _twins(ballots)
     alike = {c: sum(n for d, n in ballots.sizes.items() if twins[d] == twins[c]) for c in ballots.sizes}
@@ -69,7 +69,7 @@ def standings(
         Standing(c, share if voters else middle, voters, alike[c], twins[c], ballots.sizes[c], _unmet(ballots, c))
         for c, (share, voters) in shares.items()
     ]
-    return tuple(sorted(rows, key=lambda s: (s.unmet, -s.score, -s.alike, -s.size, diff_lengths.get(s.id, 0))))
+    return tuple(sorted(rows, key=lambda s: (s.unmet, -s.score, -s.alike, -s.size, ties.get(s.id, 0.0))))
 
 
 def margin(ranked: Sequence[Standing]) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from selection.base import ClassId
 from selection.draws import Draw
+from selection.lines import repeated
 from selection.methods.base import Choice, best, by_size, evenly
 
 
@@ -45,12 +46,7 @@ def atoms(draw: Draw) -> Choice:
     repeated lines into new patches; here it only ranks.
     """
     members = [m for members in draw.classes.values() for m in members]
-    repeated = Counter(atom for member in members for atom in member.atoms)
-    others = max(1, len(members) - 1)
-    return _of_members(
-        draw,
-        {m.id: round(sum(repeated[a] - 1 for a in m.atoms) / (max(1, len(m.atoms)) * others), 9) for m in members},
-    )
+    return _of_members(draw, dict(zip((m.id for m in members), repeated([m.atoms for m in members]), strict=True)))
 
 
 def _of_members(draw: Draw, scores: Mapping[str, float]) -> Choice:

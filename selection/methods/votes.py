@@ -87,7 +87,7 @@ def kozuchi(draw: Draw) -> Choice:
 
 
 def ours(draw: Draw) -> Choice:
-    """Exactly what `selection.choose` ranks first before a comparison; what ties down to the diff's length, alike."""
+    """Exactly what `selection.choose` ranks first before a comparison; what ties in all of it, alike."""
     return evenly(standing.id for standing in leaders(draw))
 
 
@@ -96,7 +96,7 @@ def leaders(draw: Draw) -> list[Standing]:
 
     def place(standing: Standing) -> tuple[float, ...]:
         agreed = draw.agreement.get(standing.id, 0.0)
-        return -standing.unmet, standing.score, standing.alike, agreed, standing.size, draw.lengths[standing.id]
+        return -standing.unmet, standing.score, standing.alike, agreed, standing.size, draw.ties[standing.id]
 
     top = place(draw.ranking[0])
     return [standing for standing in draw.ranking if place(standing) == top]

@@ -9,11 +9,11 @@ from selection.weights import Ballots, script_weights
 from tests.selection.test_weights import ballots, table
 
 
-def ranked(made: Ballots, lengths: dict[ClassId, int] | None = None) -> tuple[Standing, ...]:
+def ranked(made: Ballots, lengths: dict[ClassId, float] | None = None) -> tuple[Standing, ...]:
     return standings(made, script_weights(made), lengths or {})
 
 
-def order(made: Ballots, lengths: dict[ClassId, int] | None = None) -> list[str]:
+def order(made: Ballots, lengths: dict[ClassId, float] | None = None) -> list[str]:
     return [standing.id for standing in ranked(made, lengths)]
 
 

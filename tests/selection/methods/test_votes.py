@@ -50,7 +50,7 @@ def test_kozuchi_weighs_the_repositorys_tests_more() -> None:
 def test_ours_is_the_selections_own_ranking_with_its_veto() -> None:
     made = task("aabc", "", "PPF", "FPP", "FPF", authors=["t0", "t2", "t3"])
     draw = whole(made)
-    expected = standings(draw.ballots, script_weights(draw.ballots), draw.lengths)
+    expected = standings(draw.ballots, script_weights(draw.ballots), draw.ties)
     assert draw.ranking == expected
     assert METHODS["ours"](draw) == {expected[0].id: 1.0}
     vetoed = made.model_copy(update={"broken": {expected[0].id: 1}})
