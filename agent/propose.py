@@ -1,9 +1,13 @@
-"""Proposes candidates: N trajectories, each writing a test script and then an edit, side by side."""
+"""Proposes candidates: N trajectories, each writing a test script and then an edit, side by side.
+
+They may come in steps, after each of which the caller says whether there are enough. A trajectory is the same whatever
+the number of steps that follow.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
 
 import anyio
 
@@ -26,6 +30,8 @@ class ProposeSettings:
     """How many trajectories, how many turns each may take, and what one execution may use."""
 
     candidates: int = 8
+    steps: tuple[int, ...] = ()
+    """Numbers of trajectories, rising and below `candidates`, after which it is asked whether there are enough."""
     test_turns: int | None = None
     edit_turns: int | None = None
     """None: what the model's profile says."""
@@ -46,6 +52,15 @@ class Proposed:
     scripts: tuple[TestScript, ...]
 
 
+Enough = Callable[[int, Proposed], Awaitable[bool]]
+"""Asked with the number of trajectories that have run, and what they all proposed."""
+
+
+async def never(trajectories: int, proposed: Proposed) -> bool:
+    """Whether there are enough: all that may be made are made."""
+    return False
+
+
 async def propose(
     task: Task,
     context: Context,
@@ -53,14 +68,15 @@ async def propose(
     model: Model,
     settings: ProposeSettings,
     recorder: Recorder,
+    enough: Enough = never,
 ) -> Proposed:
-    """Run the trajectories. Candidates and scripts come in the order of trajectories.
+    """Run the trajectories, up to the step after which there are `enough`. Candidates and scripts come in their order.
 
     Failures of single trajectories are noted and never touch the others. Raises what ended the trajectories when all
-    of them died of the model (ModelUnavailable, ModelDenied) or of the sandbox (SandboxError).
+    of them, up to a step, died of the model (ModelUnavailable, ModelDenied) or of the sandbox (SandboxError).
     """
     ground = _ground(task, context, sandbox, model, settings, recorder)
-    return await _Trajectories(ground, settings).run()
+    return await _Trajectories(ground, settings).run(enough)
 
 
 async def propose_scripts(
@@ -103,10 +119,18 @@ class _Trajectories:
         self._read = anyio.Event()
         """The issue's examples have run."""
         self._failures: list[Exception] = []
-        self._ended = 0
+        self._begun = self._ended = 0
 
-    async def run(self) -> Proposed:
-        await self._all(self._trajectory)
+    async def run(self, enough: Enough) -> Proposed:
+        for step in self._settings.steps:
+            proposed = await self._up_to(step)
+            if await enough(step, proposed):
+                return proposed
+        return await self._up_to(self._settings.candidates)
+
+    async def _up_to(self, step: int) -> Proposed:
+        """Run the trajectories that were not begun, up to that number; what all of them have proposed."""
+        await self._all(self._trajectory, step)
         candidates = tuple(candidate for candidate in self._candidates if candidate is not None)
         if not candidates:
             self._raise_what_ended_all()
@@ -123,19 +147,22 @@ class _Trajectories:
             self._ended += 1
             self._progress()
 
-        await self._all(one)
+        await self._all(one, self._settings.candidates)
         scripts = {script.id: script for script in self._scripts if script is not None}
         if not scripts:
             self._raise_what_ended_all()
         return (*scripts.values(), *self._examples)
 
-    async def _all(self, trajectory: Callable[[int, _FirstTurns], Coroutine[object, object, None]]) -> None:
-        first = _FirstTurns(self._ground, self._names)
+    async def _all(self, trajectory: Callable[[int, _FirstTurns], Coroutine[object, object, None]], step: int) -> None:
+        numbers = range(self._begun, step)
+        self._begun = step
+        first = _FirstTurns(self._ground, self._names, numbers)
         self._progress()
         async with anyio.create_task_group() as group:
             group.start_soon(first.draw)
-            group.start_soon(self._read_examples)
-            for number in range(len(self._names)):
+            if not self._read.is_set():
+                group.start_soon(self._read_examples)
+            for number in numbers:
                 group.start_soon(trajectory, number, first)
 
     async def _read_examples(self) -> None:
@@ -145,12 +172,12 @@ class _Trajectories:
             self._read.set()
 
     def _raise_what_ended_all(self) -> None:
-        if len(self._failures) >= len(self._names):
+        if len(self._failures) >= self._begun:
             worst = [error for error in self._failures if isinstance(error, ModelDenied | ModelUnavailable)]
             lost = [error for error in self._failures if isinstance(error, SandboxError)]
-            if len(worst) >= len(self._names):
+            if len(worst) >= self._begun:
                 raise worst[0]
-            if len(lost) >= len(self._names):
+            if len(lost) >= self._begun:
                 raise lost[0]
 
     def _progress(self) -> None:
@@ -211,7 +238,7 @@ class _Trajectories:
     async def _seed(self, number: int, examples: Sequence[TestScript]) -> TestScript | None:
         """The trajectory's own script if it is valid; else an example, or another's; None when nobody has one.
 
-        Only a trajectory that needs another's script waits for the others, and for all of them: who is first
+        Only a trajectory that needs another's script waits for the others, and for all that were begun: who is first
         differs from run to run, and the choice must not.
         """
         own = self._scripts[number]
@@ -219,7 +246,7 @@ class _Trajectories:
             return own
         if shown := [example for example in examples if example.valid]:
             return shown[number % len(shown)]
-        for event in self._written:
+        for event in self._written[: self._begun]:
             await event.wait()
         valid = [script for script in self._scripts if script is not None and script.valid]
         without = [n for n, script in enumerate(self._scripts) if script is None or not script.valid]
@@ -227,19 +254,25 @@ class _Trajectories:
 
 
 class _FirstTurns:
-    """The first test-writing turn of all trajectories, drawn as one request, so that the prefix is computed once."""
+    """The first test-writing turns of a step, drawn as one request, so that the prefix is computed once."""
 
-    def __init__(self, ground: Ground, names: Sequence[str]) -> None:
+    def __init__(self, ground: Ground, names: Sequence[str], numbers: range) -> None:
         self._ground = ground
         self._names = names
+        self._numbers = numbers
         self._answers: tuple[Completion, ...] | Exception | None = None
         self._drawn = anyio.Event()
 
     async def draw(self) -> None:
-        prompt = prompts.first(self._ground.model.profile)
-        request = Exchange(self._ground, Stage.TEST_WRITING, self._names[0]).request(prompt)
+        begin = self._numbers.start
+        whole = Exchange(self._ground, Stage.TEST_WRITING, self._names[0]).request(
+            prompts.first(self._ground.model.profile)
+        )
+        # Answer `j` is drawn with seed + j: a trajectory's first turn does not depend on the step it comes in.
+        sampling = replace(whole.sampling, seed=whole.sampling.seed + begin)
+        request = replace(whole, sampling=sampling, trajectory=self._names[begin])
         try:
-            self._answers = await self._ground.model.complete(request, len(self._names))
+            self._answers = await self._ground.model.complete(request, len(self._numbers))
         except ModelError as error:
             self._answers = error
         finally:
@@ -251,4 +284,4 @@ class _FirstTurns:
         if isinstance(self._answers, Exception):
             raise self._answers
         assert self._answers is not None  # noqa: S101 - draw sets it before the event
-        return self._answers[number]
+        return self._answers[number - self._numbers.start]

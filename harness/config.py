@@ -156,6 +156,12 @@ class SelectionSettings(Section):
         le=1000,
         description="Calls that each class in doubt is asked for, found without a model; 0 leaves them out.",
     )
+    risk: float = Field(
+        default=0.01,
+        ge=0,
+        lt=0.5,
+        description="Of a leader that more candidates would overtake, accepted for making fewer; 0 makes all of them.",
+    )
     min_confidence: float = Field(default=0.0, ge=0, le=1, description="Below it, bestpatch abstains (exit code 3).")
 
 

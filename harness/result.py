@@ -159,6 +159,22 @@ class GpuRecord(Record):
     """US dollars by the price of a GPU hour."""
 
 
+class StoppedRecord(Record):
+    """Sampling ended early, because the leader of the votes was safe."""
+
+    made: int
+    """Candidates that were tried for, one by each trajectory that ran."""
+    asked: int
+    """Candidates that might have been made."""
+    chance: float
+    """That the leader's group is the most frequent one, at least 1 - `selection.risk`."""
+
+    @property
+    def sentence(self) -> str:
+        # Rounded down: a chance is never shown as certainty.
+        return f"{self.made} of at most {self.asked} candidates: the leader is safe ({int(self.chance * 1000) / 1000})"
+
+
 class TurnRecord(Record):
     """One turn of one trajectory, as the report shows it."""
 
@@ -243,3 +259,5 @@ class Result(Record):
     """Of `bestpatch select`: all candidates that were given, in their order."""
     budget_spent: str | None = None
     """The limit of the budget that ended it early; what was there was selected among. None: it came to its own end."""
+    stopped: StoppedRecord | None = None
+    """Why fewer candidates were made than asked for; None: sampling went on to its end, or to the budget's."""

@@ -36,7 +36,7 @@ from harness.outcome import (
 )
 from harness.progress import Both, WatchedModel, Watcher
 from harness.replay import JournaledModel
-from harness.result import Result, Status
+from harness.result import Result, Status, StoppedRecord
 from sandbox.base import Sandbox
 
 
@@ -77,6 +77,7 @@ class Run:
         """Of the execution of a test script."""
         self.given = given
         self.taken: tuple[Taken, ...] = ()
+        self.stopped: StoppedRecord | None = None
         self.gpu = GpuAccount(journal, settings)
         self._began = time.monotonic()
         self._started = str(journal.get("started") or datetime.now(UTC).isoformat(timespec="seconds"))
@@ -158,6 +159,7 @@ class Run:
             error=reached.error,
             budget_spent=self.budget.spent,
             given=given_records(self.taken),
+            stopped=self.stopped,
         )
 
 

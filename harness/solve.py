@@ -13,6 +13,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,7 +26,7 @@ from agent.given import Given, take
 from agent.model.base import Model
 from agent.model.open import open_model
 from agent.model.spec import OpenAI, Scripted, parse_spec
-from agent.propose import Proposed, ProposeSettings, propose, propose_scripts
+from agent.propose import Enough, Proposed, ProposeSettings, never, propose, propose_scripts
 from agent.task import Task
 from agent.trajectory import Recorder
 from harness.budget import Budget, SpentModel
@@ -38,12 +39,14 @@ from harness.outcome import Reached, error_record, identity, status_of
 from harness.prices import profile_changes
 from harness.progress import Silence, Watcher
 from harness.replay import JournaledModel, JournaledSandbox
-from harness.result import ErrorRecord, Result, Status
+from harness.result import ErrorRecord, Result, Status, StoppedRecord
 from harness.run import Opening, Run, unwrapped
 from sandbox.base import Backend, RepoPath, Sandbox
 from sandbox.errors import SandboxError
 from selection.base import Selection
 from selection.choose import SelectionSettings, choose
+from selection.stopping import lead, steps_to
+from selection.voted import vote
 
 PARTIAL_SECONDS = 20.0
 """How long an interrupted run may take to write down what it has."""
@@ -98,7 +101,8 @@ async def _way(
             with run.stage("context"):
                 run.context = await _context(run, its_model, sandbox)
             with run.stage("candidates"):
-                proposed = await _candidates(run, run.context, its_model, sandbox, run.recorder)
+                enough = partial(_safe, run, run.context, sandbox)
+                proposed = await _candidates(run, run.context, its_model, sandbox, run.recorder, enough)
             with run.stage("selection"):
                 selection = await _selection(run, run.context, proposed, its_model, sandbox)
     except BudgetSpent:
@@ -138,9 +142,12 @@ async def _context(run: Run, model: Model, sandbox: Sandbox) -> Context:
     return context
 
 
-async def _candidates(run: Run, context: Context, model: Model, sandbox: Sandbox, recorder: Recorder) -> Proposed:
+async def _candidates(
+    run: Run, context: Context, model: Model, sandbox: Sandbox, recorder: Recorder, enough: Enough = never
+) -> Proposed:
     settings = ProposeSettings(
         candidates=run.settings.candidates,
+        steps=steps_to(run.settings.candidates, run.settings.selection.risk),
         test_turns=run.settings.test_turns,
         edit_turns=run.settings.edit_turns,
         seed=run.settings.seed,
@@ -148,12 +155,29 @@ async def _candidates(run: Run, context: Context, model: Model, sandbox: Sandbox
         parallel=run.settings.sandbox.parallel,
     )
     if run.given is None:
-        return await propose(run.task, context, sandbox, model, settings, recorder)
+        return await propose(run.task, context, sandbox, model, settings, recorder, enough)
     run.taken = await take(run.given, sandbox, context.tree, parallel=settings.parallel)
     candidates = tuple(taken.candidate for taken in run.taken if taken.candidate is not None)
     wanted = bool(candidates)
     scripts = await propose_scripts(run.task, context, sandbox, model, settings, recorder) if wanted else ()
     return Proposed(candidates, scripts)
+
+
+async def _safe(run: Run, context: Context, sandbox: Sandbox, made: int, proposed: Proposed) -> bool:
+    """Whether the leader of the votes is so safe that no more candidates are made.
+
+    The repository's own tests are not asked: their veto comes with the choice.
+    """
+    parallel, recorder = run.settings.sandbox.parallel, run.recorder
+    candidates, scripts = proposed.candidates, proposed.scripts
+    voted = await vote(candidates, scripts, sandbox, context.tree, run.limits, parallel, recorder)
+    chance = lead(voted.standings, len(voted.filled.matrix.scripts))
+    if chance < 1 - run.settings.selection.risk:
+        return False
+    run.stopped = StoppedRecord(made=made, asked=run.settings.candidates, chance=chance)
+    recorder.note("stopped", run.stopped.model_dump())
+    run.watcher.said("candidates", run.stopped.sentence)
+    return True
 
 
 async def _selection(run: Run, context: Context, proposed: Proposed, model: Model, sandbox: Sandbox) -> Selection:

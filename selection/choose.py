@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from agent.context.gather import Context
-from agent.given import source_of
 from agent.model.base import Model
 from agent.task import Task
 from agent.trajectory import Candidate, Recorder, ScriptId, TestScript
@@ -28,15 +27,12 @@ from selection.base import Comparison, PatchClass, Probe, Regressions, Selection
 from selection.comparison import compare
 from selection.confidence import Signals, confidence
 from selection.consensus import agreement_of, by_agreement, in_doubt
-from selection.equivalence import classes_of
-from selection.execute import retried
-from selection.lines import lines_decide, tie_break
-from selection.matrix import Filled, examples_passed, vote_matrix
+from selection.matrix import Filled, examples_passed
 from selection.probes import probe
 from selection.reasons import explain
 from selection.regression import regressions, vetoes
-from selection.vote import Standing, margin, standings
-from selection.weights import ballots_of, script_weights
+from selection.vote import Standing, margin
+from selection.voted import vote
 
 
 @dataclass(frozen=True)
@@ -95,23 +91,16 @@ async def choose(
 
     Raises DiskFull, and SandboxLost or SandboxTimeout when not even the candidates' files can be read.
     """
-    made = [candidate for candidate in candidates if candidate.patch.strip()]
-    if not made:
+    if not any(candidate.patch.strip() for candidate in candidates):
         return _nothing("No trajectory made a patch that applies." if not candidates else "Every patch was empty.")
-    classes = await retried(lambda: classes_of(made, sandbox=sandbox, tree=context.tree))
-    filled = await vote_matrix(scripts, classes, sandbox, settings.limits, settings.parallel, recorder)
+    voted = await vote(candidates, scripts, sandbox, context.tree, settings.limits, settings.parallel, recorder)
+    classes, filled, weights, everyone = voted.classes, voted.filled, voted.weights, voted.standings
     alive = [c for c in classes if c.id not in filled.rejected]
     if not alive:
         return _nothing("No candidate's patch applies and changes more than formatting or comments.", filled)
     found = await _regressions(task, context, alive, sandbox, settings, recorder)
     broken, note = vetoes(found, [c.id for c in alive])
     vetoed = {**filled.rejected, **broken}
-
-    ballots = ballots_of(filled.matrix, frozenset(filled.rejected))
-    weights = script_weights(ballots)
-    patches = {c.id: (c.patch, *(member.patch for member in c.members if member.patch != c.patch)) for c in classes}
-    shared = lines_decide([source_of(candidate) for candidate in made], voted=bool(ballots.verdicts))
-    everyone = standings(ballots, weights, tie_break(patches, shared=shared))
     ranked = [standing for standing in everyone if standing.id not in vetoed]
     recorder.note("votes", {s.id: {"votes": s.votes, "alike": s.alike, "size": s.size} for s in everyone})
 

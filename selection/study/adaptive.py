@@ -3,8 +3,9 @@
 Candidates come in growing steps, with scripts in the same proportion; after each the rule looks at what `ours` would
 choose. The rules: `fixed` stops at its number; `agreement` when at least three candidates have a patch and no checked
 script tells any apart; `beta` when the leader's group is the more frequent one with all but the accepted risk, against
-the largest other group (adaptive consistency, arXiv 2305.11860); `beta-votes` likewise, each group counted as many
-times as its share of the votes says; `confidence` when that of `selection` is high enough.
+the largest other group (adaptive consistency, arXiv 2305.11860); `beta-votes` is what a run does (`selection.stopping`),
+at the steps of a run: the same, each group counted as many times as its share of the votes says; `confidence` when that
+of `selection` is high enough.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from selection.draws import Draw, Drawer
+from selection.stopping import ahead, lead
+from selection.stopping import steps_to as steps_of_a_run
 from selection.study.calibration import certain
 from selection.study.record import AdaptiveRecord
 from selection.study.side_by_side import Each
-from selection.study.statistics import ahead
 
 ORDERS = 20
 """Orders of candidates tried for each task, at most: each is followed to its end."""
@@ -36,7 +38,7 @@ class _State:
     tokens: float | None
     alike: bool
     ahead: float
-    ahead_by_votes: float
+    lead: float
     confidence: float
 
 
@@ -54,7 +56,7 @@ def adaptive(
         *(("fixed", float(n), lambda state, n=n: state.candidates >= n) for n in steps),
         ("agreement", 0.0, lambda state: state.alike),
         *(("beta", risk, lambda state, risk=risk: state.ahead >= 1 - risk) for risk in RISKS),
-        *(("beta-votes", risk, lambda state, risk=risk: state.ahead_by_votes >= 1 - risk) for risk in RISKS),
+        *(("beta-votes", risk, _safe(risk, steps_of_a_run(candidates, risk))) for risk in RISKS),
         *(("confidence", sure, lambda state, sure=sure: state.confidence >= sure) for sure in CONFIDENCES),
     ]
     return tuple(_record(name, level, rule, paths) for name, level, rule in rules)
@@ -88,7 +90,8 @@ def _path(drawer: Drawer, steps: Sequence[int], share: float, rng: random.Random
                 choice.right,
                 float(sum(known)) if len(known) == len(tokens) else None,
                 _all_alike(draw),
-                *_ahead(draw),
+                _ahead(draw),
+                lead(draw.ranking, len(draw.rows)),
                 choice.confidence,
             )
         )
@@ -102,16 +105,17 @@ def _all_alike(draw: Draw) -> bool:
     return members >= FEW and len({standing.twin for standing in draw.ranking}) == 1 and bool(draw.rows)
 
 
-def _ahead(draw: Draw) -> tuple[float, float]:
-    """The chance that the leader's group of candidates alike is the most frequent one; and with votes as weights."""
+def _ahead(draw: Draw) -> float:
+    """The chance that the leader's group of candidates alike is the most frequent one."""
     if not draw.ranking:
-        return 0.0, 0.0
+        return 0.0
     leader = draw.ranking[0]
-    rivals = [s for s in draw.ranking if s.twin != leader.twin and s.unmet == leader.unmet]
-    return (
-        ahead(leader.alike, max((rival.alike for rival in rivals), default=0)),
-        ahead(round(leader.votes * leader.alike), max((round(s.votes * s.alike) for s in rivals), default=0)),
-    )
+    rivals = [s.alike for s in draw.ranking if s.twin != leader.twin and s.unmet == leader.unmet]
+    return ahead(leader.alike, max(rivals, default=0))
+
+
+def _safe(risk: float, steps: Sequence[int]) -> Rule:
+    return lambda state: state.candidates in steps and state.lead >= 1 - risk
 
 
 def _record(name: str, level: float, rule: Rule, paths: Sequence[Sequence[_State]]) -> AdaptiveRecord:

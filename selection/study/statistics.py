@@ -65,12 +65,3 @@ def power_law(points: Sequence[tuple[int, float]]) -> tuple[float, float] | None
     spread = sum((x - mean_x) ** 2 for x, _ in usable)
     b = sum((x - mean_x) * (y - mean_y) for x, y in usable) / spread
     return -math.exp(mean_y - b * mean_x), b
-
-
-def ahead(leader: int, rival: int) -> float:
-    """The chance that the leader is the more frequent of the two, with a uniform prior (arXiv 2305.11860).
-
-    P(Beta(leader + 1, rival + 1) > 1/2), exactly.
-    """
-    n = leader + rival + 1
-    return sum(math.comb(n, j) for j in range(leader + 1)) / 2**n

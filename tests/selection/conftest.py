@@ -38,4 +38,4 @@ def classes_by_text(monkeypatch: pytest.MonkeyPatch) -> None:
             for number, members in enumerate(groups.values(), 1)
         )
 
-    monkeypatch.setattr("selection.choose.classes_of", classes_of)
+    monkeypatch.setattr("selection.voted.classes_of", classes_of)

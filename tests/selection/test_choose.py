@@ -269,7 +269,7 @@ async def test_candidates_in_no_class_are_told(fake: FakeSandbox, monkeypatch: p
     async def first_only(candidates: Sequence[Candidate], sandbox: Sandbox, tree: Tree) -> tuple[PatchClass, ...]:
         return (PatchClass(ClassId("c1"), candidates[0].patch, (candidates[0],)),)
 
-    monkeypatch.setattr("selection.choose.classes_of", first_only)
+    monkeypatch.setattr("selection.voted.classes_of", first_only)
     done = await chosen(fake, [candidate("0", patch_to(1)), candidate("1", patch_to(0))])
     assert done.reasons[-1] == "One candidate had a patch that does not apply or changes nothing but formatting."
 
@@ -280,5 +280,5 @@ async def test_no_class_at_all_is_a_selection_without_a_winner(
     async def none(candidates: Sequence[Candidate], sandbox: Sandbox, tree: Tree) -> tuple[PatchClass, ...]:
         return ()
 
-    monkeypatch.setattr("selection.choose.classes_of", none)
+    monkeypatch.setattr("selection.voted.classes_of", none)
     assert (await chosen(fake, [candidate("0", patch_to(0))])).winner is None

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selection.study.statistics import ahead, coverage_at, gap, interval, power_law, resamples, sign_flip, sums
+from selection.study.statistics import coverage_at, gap, interval, power_law, resamples, sign_flip, sums
 
 
 @given(st.integers(1, 8), st.data())
@@ -20,15 +20,6 @@ def test_the_power_law_is_found_again() -> None:
     found = power_law([(k, math.exp(-1.5 * k**-0.4)) for k in (1, 2, 4, 8, 16)])
     assert found == pytest.approx((-1.5, -0.4))
     assert power_law([(1, 0.5), (2, 1.0)]) is None
-
-
-@given(st.integers(0, 12), st.integers(0, 12))
-def test_the_chance_to_be_ahead_is_the_beta_distributions(leader: int, rival: int) -> None:
-    steps = 2_000
-    density = [(x / steps) ** leader * (1 - x / steps) ** rival for x in range(steps + 1)]
-    above = sum(density[steps // 2 :]) - 0.5 * density[steps // 2]
-    assert ahead(leader, rival) == pytest.approx(above / sum(density), abs=2e-3)
-    assert ahead(leader, rival) + ahead(rival, leader) == pytest.approx(1)
 
 
 def test_an_interval_holds_the_middle() -> None:
