@@ -152,6 +152,8 @@ def summary(result: Result, out: Path, branch: str | None) -> str:
         lines.append(_clean(result.error.message))
         if result.error.log and result.error.kind == "EnvironmentUnavailable":
             lines += ["the end of the log:", *(f"  | {_clean(line)}" for line in result.error.log.splitlines()[-15:])]
+    if result.stopped is not None:
+        lines.append(result.stopped.sentence)
     total = result.usage["total"]
     money = f", ${total.money:.2f}" if total.money else ""
     lines.append(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from harness.config import Settings
-from harness.report.text import clean, count, energy, money, percent, seconds
+from harness.report.text import clean, count, energy, money, percent, plural, seconds
 from harness.result import GpuRecord, Result
 
 STAGES = (
@@ -76,6 +76,15 @@ def in_order(names: Iterable[str]) -> list[str]:
     """Stages in the order of `STAGES`, then others as they come."""
     given = list(names)
     return [*(name for name in STAGES if name in given), *(name for name in given if name not in STAGES)]
+
+
+def saved(result: Result) -> str:
+    """What was not spent because sampling ended early, in a sentence; "" where it went on to its end."""
+    stopped = result.stopped
+    if stopped is None:
+        return ""
+    left = stopped.asked - stopped.made
+    return f"{stopped.sentence}. {plural(left, 'candidate')} {'was' if left == 1 else 'were'} not made."
 
 
 def gpu_facts(gpu: GpuRecord | None) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ from harness.report.usage import (
     command,
     gpu_facts,
     manifest_rows,
+    saved,
     share,
     stages,
     timeline,
@@ -113,6 +114,8 @@ class View:
     stages: tuple[StageView, ...]
     total: StageView | None
     timeline: tuple[TimeView, ...]
+    saved: str
+    """What sampling that ended early has saved."""
     command: str
     manifest: tuple[tuple[str, str], ...]
     settings: str
@@ -147,6 +150,7 @@ def make_view(result: Result, turns: Sequence[TurnRecord]) -> View:
         stages=stages(result),
         total=total(result),
         timeline=timeline(result),
+        saved=saved(result),
         command=command(result),
         manifest=manifest_rows(result),
         settings=clean(json.dumps(result.manifest.settings, indent=2, sort_keys=True, default=str))

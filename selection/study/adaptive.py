@@ -3,9 +3,8 @@
 Candidates come in growing steps, with scripts in the same proportion; after each the rule looks at what `ours` would
 choose. The rules: `fixed` stops at its number; `agreement` when at least three candidates have a patch and no checked
 script tells any apart; `beta` when the leader's group is the more frequent one with all but the accepted risk, against
-the largest other group (adaptive consistency, arXiv 2305.11860); `beta-votes` is what a run does (`selection.stopping`),
-at the steps of a run: the same, each group counted as many times as its share of the votes says; `confidence` when that
-of `selection` is high enough.
+the largest other group (adaptive consistency, arXiv 2305.11860); `beta-votes` is what a run does, at a run's steps
+(`selection.stopping`); `confidence` when that of `selection` is high enough.
 """
 
 from __future__ import annotations

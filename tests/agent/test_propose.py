@@ -11,7 +11,7 @@ from agent.context.gather import Context
 from agent.errors import ModelTimeout, ModelUnavailable
 from agent.model.base import Profile, Request, Stage
 from agent.model.scripted import SCRIPTED, Rule, ScriptedModel
-from agent.propose import Proposed, ProposeSettings, propose, propose_scripts
+from agent.propose import Enough, Proposed, ProposeSettings, never, propose, propose_scripts
 from agent.task import Task, TaskId
 from agent.trajectory import ISSUE, Outcome
 from sandbox.base import Patch, Recipe, RepoPath
@@ -44,6 +44,8 @@ async def proposed(
     prepared: list[Exception] | None = None,
     task: Task = TASK,
     profile: Profile = SCRIPTED,
+    steps: tuple[int, ...] = (),
+    enough: Enough = never,
     **settings: int,
 ) -> tuple[Proposed, ScriptedModel, InMemorySandbox, Memory]:
     sandbox = InMemorySandbox(TREE, judge)
@@ -51,8 +53,8 @@ async def proposed(
     monkeypatch.setattr(agent.exchange, "run_script", sandbox.run)
     model, memory = ScriptedModel(rules, profile), Memory()
     context = Context("### calc.py\n" + CODE, (RepoPath("calc.py"),), sandbox.files, "")
-    chosen = ProposeSettings(candidates=count, **settings)  # pyright: ignore[reportArgumentType]
-    result = await propose(task, context, sandbox, model, chosen, memory)  # pyright: ignore[reportArgumentType]
+    chosen = ProposeSettings(candidates=count, steps=steps, **settings)  # pyright: ignore[reportArgumentType]
+    result = await propose(task, context, sandbox, model, chosen, memory, enough)  # pyright: ignore[reportArgumentType]
     return result, model, sandbox, memory
 
 

@@ -13,8 +13,9 @@ from harness.report.executions import PROBES_SHOWN, ProbeView
 from harness.report.matrix_svg import picture
 from harness.report.prose import blocks
 from harness.report.text import clean, count, first_line, money, plural, seconds
-from harness.report.usage import command, stages, timeline, total
+from harness.report.usage import command, saved, stages, timeline, total
 from harness.report.view import class_names, make_view
+from harness.result import StoppedRecord
 from tests.harness.report_fixture import LONG, RIGHT, selected, turns
 
 
@@ -251,6 +252,14 @@ def test_usage_by_stage() -> None:
     whole = total(selected())
     assert whole is not None
     assert (whole.model_seconds, whole.cached) == ("4 min 42 s", "92 %")
+
+
+def test_candidates_that_were_not_made() -> None:
+    assert saved(selected()) == ""
+    stopped = StoppedRecord(made=31, asked=32, chance=0.99999)
+    one = selected().model_copy(update={"stopped": stopped})
+    assert saved(one) == "31 of at most 32 candidates: the leader is safe (0.999). 1 candidate was not made."
+    assert make_view(one, ()).saved == saved(one)
 
 
 def test_the_timeline_follows_the_stages() -> None:

@@ -23,12 +23,17 @@ def test_where_all_agree_sampling_stops_early() -> None:
     assert rules["agreement", 0.0].candidates == 3
     assert rules["beta", 0.1].candidates == 3  # 1 - 1/2^4 with three of one kind
     assert rules["beta", 0.01].candidates == 6
-    assert rules["beta-votes", 0.1].candidates == 3
+    assert rules["beta-votes", 0.1].candidates == 4  # the first step of a run
     rejected = by_rule(task("aaaaaaaa", "a", "F", "F"))
     assert (rejected["beta", 0.1].candidates, rejected["beta-votes", 0.1].candidates) == (3, 8)
     assert rules["fixed", 8.0].candidates == 8
     assert {record.score for record in rules.values()} == {1.0}
     assert rules["fixed", 4.0].completion_tokens == 4 * 100 + 1 * 10
+
+
+def test_without_a_script_a_run_would_not_stop() -> None:
+    rules = by_rule(task("aaaaaaaa", "a"))
+    assert (rules["beta", 0.1].candidates, rules["beta-votes", 0.1].candidates) == (3, 8)
 
 
 def test_where_scripts_tell_all_apart_sampling_goes_on() -> None:

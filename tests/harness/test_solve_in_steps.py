@@ -1,0 +1,150 @@
+"""Sampling in steps by a whole run: it stops once the leader of the votes is safe, and goes on where it was killed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+
+from agent.model.base import Profile, Request, Stage
+from agent.model.scripted import SCRIPTED, Rule, ScriptedModel
+from agent.task import Task
+from harness import Settings, Status, local_task, solve
+from harness.commands.solve import summary
+from harness.config import SelectionSettings
+from harness.journal import Journal
+from harness.result import StoppedRecord
+from tests.harness.conftest import ISSUE
+from tests.harness.host_sandbox import HostBackend
+from tests.harness.test_solve import Interrupter, written
+
+SCRIPTS = [f"```python\nfrom calc import add\nassert add{case}\n```" for case in ("(1, 2) == 3", "(2, 2) == 4")]
+RIVAL = "```python\nfrom calc import add\nassert add(2, 2) == 5\n```"
+
+
+def edit(result: str) -> str:
+    return f'calc.py\n```python\ndef add(a, b):\n    """The sum."""\n    return {result}\n```'
+
+
+def block(result: str) -> str:
+    return f"calc.py\n<<<<<<< SEARCH\n    return a - b\n=======\n    return {result}\n>>>>>>> REPLACE\n"
+
+
+ALIKE = [Rule(*SCRIPTS, stage=Stage.TEST_WRITING), Rule(edit("a + b"), edit("b + a"), stage=Stage.EDITING)]
+MENDS = [Rule(*SCRIPTS, stage=Stage.TEST_WRITING), Rule(block("a + b"), block("b + a"), stage=Stage.EDITING)]
+RIVALS = [
+    Rule(SCRIPTS[0], RIVAL, stage=Stage.TEST_WRITING),
+    Rule(edit("a + b"), edit("5 if a == b else 0"), stage=Stage.EDITING),
+]
+
+
+def settings_with(risk: float, candidates: int = 16) -> Settings:
+    return Settings(candidates=candidates, selection=SelectionSettings(regression_seconds=0.0, risk=risk))
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return settings_with(0.05)
+
+
+@pytest.fixture
+def task(repo: Path, settings: Settings) -> Task:
+    return local_task(repo, ISSUE, settings)
+
+
+def drawn(model: ScriptedModel) -> list[Request]:
+    """The requests that draw first turns."""
+    return [r for r in model.requests if r.stage is Stage.TEST_WRITING and r.turn == 0]
+
+
+@pytest.mark.parametrize(
+    ("rules", "profile"),
+    [(ALIKE, SCRIPTED), (MENDS, replace(SCRIPTED, edit_format="search_replace", script_style="exit_codes"))],
+    ids=["draws anew", "mends"],
+)
+async def test_where_all_behave_alike_it_stops(
+    task: Task, settings: Settings, tmp_path: Path, rules: list[Rule], profile: Profile
+) -> None:
+    out = tmp_path / "out"
+    model = ScriptedModel(rules, profile)
+    result = await solve(task, settings, out=out, model=model, backend=HostBackend())
+    assert result.status is Status.SELECTED
+    assert result.stopped == StoppedRecord(made=4, asked=16, chance=1 - 1 / 2**5)
+    assert len(result.candidates) == 4
+    assert len(drawn(model)) == 1
+    with Journal(out) as journal:
+        assert journal.notes("stopped") == [result.stopped.model_dump()]
+    assert written(out).stopped == result.stopped
+    sentence = "4 of at most 16 candidates: the leader is safe (0.968)"
+    assert sentence in summary(result, out, None)
+    assert f"{sentence}. 12 candidates were not made." in (out / "report.html").read_text()
+    # What it has is what a run that goes on would have made first.
+    whole = await solve(
+        task, settings_with(0.0), out=tmp_path / "whole", model=ScriptedModel(rules, profile), backend=HostBackend()
+    )
+    patches = {candidate.id: candidate.patch for candidate in whole.candidates}
+    assert len(patches) == 16
+    assert [patches[candidate.id] for candidate in result.candidates] == [c.patch for c in result.candidates]
+
+
+async def test_where_classes_rival_it_goes_on(task: Task, settings: Settings, tmp_path: Path) -> None:
+    model = ScriptedModel(RIVALS)
+    result = await solve(task, settings, out=tmp_path / "out", model=model, backend=HostBackend())
+    assert result.stopped is None
+    assert len(result.candidates) == 16
+    assert [request.trajectory for request in drawn(model)] == [f"trajectory-{n}" for n in (0, 4, 8, 12)]
+    assert "at most" not in summary(result, tmp_path, None)
+    assert "were not made" not in (tmp_path / "out" / "report.html").read_text()
+
+
+async def test_without_a_risk_all_come_at_once(task: Task, tmp_path: Path) -> None:
+    model = ScriptedModel(ALIKE)
+    result = await solve(task, settings_with(0.0), out=tmp_path / "out", model=model, backend=HostBackend())
+    assert result.stopped is None
+    assert len(result.candidates) == 16
+    assert len(drawn(model)) == 1
+
+
+async def test_the_matrix_of_a_later_step_pays_for_new_cells_only(
+    task: Task, settings: Settings, tmp_path: Path
+) -> None:
+    in_steps, at_once = HostBackend(), HostBackend()
+    await solve(task, settings, out=tmp_path / "out", model=ScriptedModel(RIVALS), backend=in_steps)
+    await solve(task, settings_with(0.0), out=tmp_path / "whole", model=ScriptedModel(RIVALS), backend=at_once)
+    assert at_once.ran
+    assert Counter(in_steps.ran) == Counter(at_once.ran)
+
+
+async def test_killed_in_the_second_step_it_goes_on_and_does_nothing_twice(
+    task: Task, settings: Settings, tmp_path: Path
+) -> None:
+    """Eight candidates, the first four of which rival: the leader is safe after the second step only."""
+    rules = [
+        Rule(*SCRIPTS, stage=Stage.TEST_WRITING),
+        Rule(edit("5"), stage=Stage.EDITING, trajectory="trajectory-[03]"),
+        Rule(edit("a + b"), edit("b + a"), stage=Stage.EDITING),
+    ]
+    slow = ScriptedModel([Rule("never", stage=Stage.EDITING, trajectory="trajectory-6", delay=600.0), *rules])
+    out, first, second, whole = tmp_path / "out", HostBackend(), HostBackend(), HostBackend()
+    with anyio.CancelScope() as scope:
+        await solve(task, settings, out=out, model=slow, backend=first, watcher=Interrupter(scope, after=7))
+    assert scope.cancelled_caught
+    partial = written(out)
+    assert (partial.status, partial.stopped) == (Status.INTERRUPTED, None)
+    assert {c.trajectory for c in partial.candidates} == {f"trajectory-{n}" for n in (0, 1, 2, 3, 4, 5, 7)}
+    model, uninterrupted = ScriptedModel(rules), ScriptedModel(rules)
+    result = await solve(task, settings, out=out, model=model, backend=second)
+    expected = await solve(task, settings, out=tmp_path / "whole", model=uninterrupted, backend=whole)
+    assert result.stopped is not None
+    assert result.stopped.made == 8
+    assert {request.trajectory for request in model.requests} == {"trajectory-6"}
+    assert Counter(first.ran) + Counter(second.ran) == Counter(whole.ran)
+    left = {"wall_seconds", "stage_seconds", "sandbox_seconds", "manifest", "matrix", "usage"}
+    assert result.model_dump(exclude=left) == expected.model_dump(exclude=left)
+    # And once more: all of it is there.
+    silent, idle = ScriptedModel([]), HostBackend()
+    again = await solve(task, settings, out=out, model=silent, backend=idle)
+    assert (again.stopped, silent.requests, idle.ran) == (result.stopped, [], [])
