@@ -61,7 +61,7 @@ def solve(
             metavar="FILE|TEXT|URL|-",
         ),
     ],
-    candidates: Annotated[int | None, typer.Option(help="Editing trajectories, each a candidate.", metavar="N")] = None,
+    candidates: Annotated[int | None, typer.Option(help="Editing trajectories at most.", metavar="N")] = None,
     turns: Annotated[int | None, typer.Option(help="Turns of each trajectory.", metavar="T")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's directory.", metavar="DIR")] = None,
     apply: Annotated[

@@ -247,7 +247,7 @@ class Settings(BaseSettings):
         default=None, description="Model spec: vllm:NAME, openai:MODEL@BASE_URL, embedded, scripted:FILE."
     )
     candidates: int = Field(
-        default=8, ge=1, le=256, description="Editing trajectories, each of which may give a candidate."
+        default=8, ge=1, le=256, description="Editing trajectories at most, each of which may give a candidate."
     )
     test_turns: int | None = Field(
         default=None, ge=1, le=32, description="Turns of a test-writing trajectory; the model's profile says otherwise."

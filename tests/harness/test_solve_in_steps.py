@@ -16,6 +16,7 @@ from harness import Settings, Status, local_task, solve
 from harness.commands.solve import summary
 from harness.config import SelectionSettings
 from harness.journal import Journal
+from harness.progress import Silence
 from harness.result import StoppedRecord
 from tests.harness.conftest import ISSUE
 from tests.harness.host_sandbox import HostBackend
@@ -60,6 +61,14 @@ def drawn(model: ScriptedModel) -> list[Request]:
     return [r for r in model.requests if r.stage is Stage.TEST_WRITING and r.turn == 0]
 
 
+class Listener(Silence):
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str]] = []
+
+    def said(self, source: str, text: str) -> None:
+        self.heard.append((source, text))
+
+
 @pytest.mark.parametrize(
     ("rules", "profile"),
     [(ALIKE, SCRIPTED), (MENDS, replace(SCRIPTED, edit_format="search_replace", script_style="exit_codes"))],
@@ -69,8 +78,8 @@ async def test_where_all_behave_alike_it_stops(
     task: Task, settings: Settings, tmp_path: Path, rules: list[Rule], profile: Profile
 ) -> None:
     out = tmp_path / "out"
-    model = ScriptedModel(rules, profile)
-    result = await solve(task, settings, out=out, model=model, backend=HostBackend())
+    model, listener = ScriptedModel(rules, profile), Listener()
+    result = await solve(task, settings, out=out, model=model, backend=HostBackend(), watcher=listener)
     assert result.status is Status.SELECTED
     assert result.stopped == StoppedRecord(made=4, asked=16, chance=1 - 1 / 2**5)
     assert len(result.candidates) == 4
@@ -79,6 +88,7 @@ async def test_where_all_behave_alike_it_stops(
         assert journal.notes("stopped") == [result.stopped.model_dump()]
     assert written(out).stopped == result.stopped
     sentence = "4 of at most 16 candidates: the leader is safe (0.968)"
+    assert ("candidates", sentence) in listener.heard
     assert sentence in summary(result, out, None)
     assert f"{sentence}. 12 candidates were not made." in (out / "report.html").read_text()
     # What it has is what a run that goes on would have made first.
