@@ -49,10 +49,10 @@ async def solved(
     edits: tuple[str, ...] = EDITS,
     candidates: int = 6,
     min_confidence: float = 0.0,
+    risk: float = 0.01,
 ) -> Result:
-    settings = Settings(
-        candidates=candidates, selection=SelectionSettings(regression_seconds=0.0, min_confidence=min_confidence)
-    )
+    selection = SelectionSettings(regression_seconds=0.0, min_confidence=min_confidence, risk=risk)
+    settings = Settings(candidates=candidates, selection=selection)
     task = jobs(1)[0].make(out)
     return await solve(task, settings, out=out, model=model_of(scripts, edits), backend=backend)
 
@@ -123,7 +123,7 @@ async def test_row_29_equal_patches_cost_the_tests_of_one(tmp_path: Path) -> Non
             ran.append((script, str(sorted(files.items()))))
         return judged(script, files)
 
-    result = await solved(tmp_path, MemoryBackend(FILES, counted), edits=(SAME,), candidates=16)
+    result = await solved(tmp_path, MemoryBackend(FILES, counted), edits=(SAME,), candidates=16, risk=0.0)
     assert result.status is Status.SELECTED
     assert len(result.candidates) == 16
     assert len({made.class_id for made in result.candidates}) == 1
