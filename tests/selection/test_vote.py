@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,13 +35,6 @@ def test_many_alike_outweigh_one_that_pleases_a_script_more() -> None:
     # c0 pleases both scripts, five candidates please two thirds of the weight: dual agreement is 1 x 1 to 5 x 0.67.
     made = table("PF", "PP", "PF", "FP", "FP", sizes=(1, 5))
     assert order(made) == ["c1", "c0"]
-
-
-def test_the_issues_examples_come_before_all_votes() -> None:
-    made = replace(table("PF", "FP", "FP", sizes=(1, 5)), examples=frozenset({ScriptId("s0")}))
-    assert order(made) == ["c0", "c1"]
-    assert [standing.unmet for standing in ranked(made)] == [0, 1]
-    assert margin(ranked(made)) == 1.0  # what fails an example is no rival
 
 
 def test_votes_tied_the_larger_class_then_the_smaller_diff_then_the_order_wins() -> None:
