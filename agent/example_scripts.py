@@ -1,8 +1,8 @@
 """Makes test scripts of the issue's examples, and runs them on the unedited tree.
 
 An example that fails there is a valid script that no model misread. One that holds there may be what is wrong today,
-which reports like to show. It is a guard, which votes as well, only where an example of the same block fails, or where
-none does and nothing says that they are wrong (`_guards`); else it has no vote.
+which reports like to show. It is a guard, which votes as well, only where an example of the same block fails, none
+says something else of the same call, and it is no traceback; else it has no vote.
 """
 
 from __future__ import annotations
@@ -59,15 +59,6 @@ with contextlib.redirect_stdout(io.StringIO()) as printed:
 found = printed.getvalue()
 """
 
-_ENOUGH = 2
-"""Examples that must hold to say, without one that fails, what is right."""
-_CONTRAST = re.compile(
-    r"\b(?:instead|actual(?:ly)?|expect(?:ed|s|ing)?|wrong(?:ly)?|incorrect(?:ly)?|unexpected(?:ly)?|traceback"
-    r"|but\s+(?:got|get|gives?|returns?|prints?))\b",
-    re.IGNORECASE,
-)
-"""How an issue says that what it shows is not what should be."""
-
 _SHOWS = """\
 import doctest
 found = repr({call}) + "\\n"
@@ -101,28 +92,14 @@ async def issue_scripts(ground: Ground) -> tuple[TestScript, ...]:
 
     made = await each(list(enumerate(sources)), one, at_once=max(1, len(sources)))
     pairs = [(script, example) for script, example in zip(made, sources.values(), strict=True) if script is not None]
-    guards = {script.id for script in _guards(pairs, ground.task.issue)}
-    return tuple(replace(script, guard=script.id in guards) for script, _ in pairs)
+    return tuple(replace(script, guard=_guards(script, example, pairs)) for script, example in pairs)
 
 
-def _guards(scripts: Sequence[tuple[TestScript, Example]], issue: str) -> list[TestScript]:
-    """Of the examples that hold already, those that say what is right and not what is wrong today.
-
-    Where another one of its block fails, an example is no picture of what is wrong. Where none of the issue's fails,
-    at least two hold, and nothing is said of what was got instead, they document (of 55 small bugs 5 have such
-    examples, 20; all of them accept the right fix, and half of the wrong classes break one).
-    """
-    holding = [
-        (script, example)
-        for script, example in scripts
-        if script.on_unedited.verdict is Verdict.PASSED
-        and not example.raises
-        and not any(other.question == example.question and other != example for _, other in scripts)
-    ]
-    blocks = {example.block for script, example in scripts if script.valid}
-    if not blocks and len(holding) >= _ENOUGH and not _CONTRAST.search(issue):
-        return [script for script, _ in holding]
-    return [script for script, example in holding if example.block in blocks]
+def _guards(script: TestScript, example: Example, others: Sequence[tuple[TestScript, Example]]) -> bool:
+    if script.on_unedited.verdict is not Verdict.PASSED or example.raises:
+        return False
+    contested = any(other.question == example.question and other != example for _, other in others)
+    return not contested and any(shows.valid and other.block == example.block for shows, other in others)
 
 
 def script_of(example: Example, symbols: Symbols) -> str | None:

@@ -202,15 +202,10 @@ class _Trajectories:
         self._ground.recorder.note("trajectory_failed", detail)
 
     async def _heard(self) -> tuple[TestScript, ...]:
-        """The examples that edits are checked with: none where no example shows the issue, which then may be all wrong.
-
-        A model that mends keeps to its own scripts: theirs is the vote.
-        """
+        """The examples that edits are checked with. A model that mends keeps to its own scripts: theirs is the vote."""
         if not self._ground.draws_anew:
             return ()
         await self._read.wait()
-        if not any(example.valid for example in self._examples):
-            return ()
         return tuple(example for example in self._examples if example.valid or example.guard)
 
     async def _seed(self, number: int, examples: Sequence[TestScript]) -> TestScript | None:

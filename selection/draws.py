@@ -110,9 +110,7 @@ class Draw:
             for ids in same.values()
         }
         sizes = {c: len(members) for c, members in self.classes.items()}
-        issues = [s for s in self.scripts if s.trajectory == ISSUE and s.id in barred]
-        shown = any(s.unedited is Verdict.FAILED for s in issues)
-        examples = frozenset(s.id for s in issues if shown)
+        examples = frozenset(script.id for script in self.scripts if script.trajectory == ISSUE) & barred.keys()
         return _Ballots(sizes, {script: self.rows[script] for script in barred}, barred, examples)
 
     @cached_property

@@ -36,7 +36,7 @@ class Ballots:
     barred: Mapping[ScriptId, frozenset[ClassId]] = field(default_factory=dict[ScriptId, frozenset[ClassId]])
     """The classes that a script's own author belongs to."""
     examples: frozenset[ScriptId] = frozenset()
-    """The issue's own examples, where one of them shows the issue: what passes more of them is ranked first."""
+    """The scripts that the issue's own examples are."""
 
     def electorate(self, script: ScriptId) -> tuple[ClassId, ...]:
         """The classes that the script votes on.
@@ -73,10 +73,7 @@ def ballots_of(matrix: VoteMatrix, without: frozenset[ClassId] = frozenset()) ->
             raise VotesIncomplete(f"the matrix has no cell {error}") from error
         # A script that two authors wrote independently is barred only from a class that both of them belong to.
         barred[first] = frozenset(c.id for c in classes if all(is_own(script, c) for script in same))
-    issues = [script for script in matrix.scripts if script.trajectory == ISSUE and script.id in verdicts]
-    # Without one that fails before they may be a picture of what is wrong, and only vote.
-    shown = any(script.valid for script in issues)
-    examples = frozenset(script.id for script in issues if shown)
+    examples = frozenset(script.id for script in matrix.scripts if script.trajectory == ISSUE) & verdicts.keys()
     return Ballots({c.id: len(c.members) for c in classes}, verdicts, barred, examples)
 
 

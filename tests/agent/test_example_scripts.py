@@ -174,22 +174,6 @@ async def test_what_holds_today_may_be_what_is_wrong(monkeypatch: pytest.MonkeyP
     assert kinds(scripts)[1:] in ([], ["valid"])
 
 
-@pytest.mark.parametrize(
-    ("issue", "expected"),
-    [
-        ("give(1) == 2\ngive(3) == 2\n", ["guard", "guard"]),
-        ("give(1) == 2\n", ["none"]),
-        ("give(1) == 2\ngive(3) == 2\nThat is wrong.\n", ["none", "none"]),
-        ("give(1) == 2\ngive(3) == 2\nbut got 5 for 4\n", ["none", "none"]),
-    ],
-)
-async def test_where_all_hold_and_nothing_says_that_they_are_wrong_they_document(
-    monkeypatch: pytest.MonkeyPatch, issue: str, expected: list[str]
-) -> None:
-    scripts, _ = await made(monkeypatch, issue, holds("found == 2"))
-    assert kinds(scripts) == expected
-
-
 async def test_any_exception_of_the_code_called_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     trace = 'Traceback (most recent call last):\n  File "/testbed/shop.py", line 1, in give\nIndexError: no\n'
 

@@ -119,14 +119,6 @@ def test_an_example_of_the_issue_is_barred_nowhere() -> None:
     assert ballots_of(matrix([script, written], [shown])).barred == {"script-a": frozenset()}
 
 
-def test_examples_rank_only_where_one_of_them_shows_the_issue() -> None:
-    shows = replace(make_script("a", "assert x"), trajectory=ISSUE)
-    guard = replace(make_script("b", "assert y", valid=False), trajectory=ISSUE, guard=True)
-    classes = [patch_class("c1", patch_to(1))]
-    assert ballots_of(matrix([shows, guard], classes)).examples == {"script-a", "script-b"}
-    assert ballots_of(matrix([guard, make_script("c", "assert z")], classes)).examples == frozenset()
-
-
 def test_equal_sources_have_one_ballot_and_bar_only_where_all_authors_are() -> None:
     scripts = [make_script("a", "assert x", author="1"), make_script("b", "assert x", author="2")]
     classes = [
