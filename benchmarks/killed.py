@@ -76,10 +76,24 @@ def instances_of(options: argparse.Namespace, folder: Path) -> Path:
             "repo_path": str(made.repository),
             "environment": environment,
         }
+        if hidden := row["hidden_test_files"]:  # shown to `bestpatch evaluate` alone
+            test_cmd = f"python -m pytest -rA -p no:cacheprovider {' '.join(hidden)}"
+            instance["environment"] = {**environment, "test_cmd": test_cmd}
+            instance["test_patch"] = "".join(_added(path, text) for path, text in hidden.items())
+            instance["FAIL_TO_PASS"], instance["PASS_TO_PASS"] = row["FAIL_TO_PASS"], row["PASS_TO_PASS"]
         lines.append(json.dumps(instance) + "\n")
     path = folder / "instances.jsonl"
     path.write_text("".join(lines), "utf-8")
     return path
+
+
+def _added(path: str, text: str) -> str:
+    """The patch that adds a file."""
+    lines = text.splitlines()
+    head = (
+        f"diff --git a/{path} b/{path}\nnew file mode 100644\n--- /dev/null\n+++ b/{path}\n@@ -0,0 +1,{len(lines)} @@\n"
+    )
+    return head + "".join(f"+{line}\n" for line in lines)
 
 
 def start(options: argparse.Namespace, instances: Path, run: Path, url: str) -> subprocess.Popen[bytes]:

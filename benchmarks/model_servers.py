@@ -12,7 +12,7 @@ from figures import table
 from solving import say
 
 from harness import Settings
-from harness.config import ProfileSettings, ServeSettings
+from harness.config import ProfileSettings, SelectionSettings, ServeSettings
 
 QUERIES, HITS = "vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total"
 
@@ -29,6 +29,7 @@ def settings_of(options: argparse.Namespace, candidates: int) -> Settings:
         candidates=candidates,
         profile=ProfileSettings(parallel=options.parallel),
         serve=ServeSettings(routing=options.routing),
+        selection=SelectionSettings(risk=0.0),  # a measure makes all the candidates that it names
     )
 
 

@@ -3,7 +3,8 @@
 Candidates are sampled in growing steps. After each the candidates that behave like the leader are counted against the
 largest other group, each as often as its share of the votes says, and sampling ends once the leader's is the more
 frequent one with all but the accepted risk: adaptive consistency (arXiv 2305.11860), weighted by votes. Groups that
-are only counted stop too early, for the most frequent behaviour is often wrong (docs/decisions/0018-when-to-stop.md).
+are only counted stop too early where scripts are poor and the most frequent behaviour is wrong
+(docs/decisions/0018-when-to-stop.md).
 """
 
 from __future__ import annotations
