@@ -32,7 +32,7 @@ from pathlib import Path
 import anyio
 
 # The first import of a sibling takes this folder off the path and puts the examples' folder on it.
-from calls import Recorder, bodies, continued, difference, ideal_hits, read_calls, send  # isort: skip
+from calls import Call, Recorder, bodies, continued, difference, ideal_hits, read_calls, send  # isort: skip
 from figures import table  # isort: skip
 from killed import instances_of  # isort: skip
 from model_servers import HITS, QUERIES, forgotten, metrics, servers_of, settings_of, shown  # isort: skip
@@ -77,12 +77,24 @@ async def pipeline(options: argparse.Namespace, folder: Path) -> None:
         "wall s": f"{wall:.1f}",
         "model at work s": f"{busy:.1f}",
         "output tokens/s": f"{written / busy:.0f}",
+        **{f"until {share} %: s, tokens/s": progress(calls, share / 100) for share in (75, 95)},
         "hit rate": f"{hits / queries:.4f}" if queries else "",
         "preempted": f"{difference(before, after, 'vllm:num_preemptions_total'):.0f}",
     }
     kept = {"rate": written / busy, "queries": queries, "hits": hits}
     options.recording.with_suffix(".figures").write_text(json.dumps(kept))
     shown(figures)
+
+
+def progress(calls: Sequence[Call], share: float) -> str:
+    """When that share of all tokens was written, and how many a second until then: without the last tasks' tail."""
+    total, done = sum(sum(call.tokens) for call in calls), 0
+    begun = min(call.asked for call in calls)
+    for call in sorted(calls, key=lambda call: call.answered):
+        done += sum(call.tokens)
+        if done >= share * total:
+            return f"{call.answered - begun:.1f}, {done / (call.answered - begun):.0f}"
+    raise ValueError("there are no calls")
 
 
 class Words(BatchSilence):

@@ -25,7 +25,7 @@ from typing import cast
 import anyio
 
 from agent.snippet import module_name
-from agent.trajectory import ScriptId, TestScript
+from agent.trajectory import ISSUE, ScriptId, TestScript
 from sandbox.base import UNEDITED, Limits, Patch, RepoPath, Sandbox, Tree, digest_of
 from sandbox.errors import PatchRejected, SandboxLost, SandboxTimeout
 from selection import inside
@@ -41,8 +41,6 @@ CALL_SECONDS = 1.0
 """For one call. One that takes longer in both runs has this as its output."""
 MOST_SCRIPTS = 16
 MOST_FUNCTIONS = 4
-ISSUE = ScriptId("issue")
-"""The origin of a call that the issue itself shows."""
 OUTPUT_BYTES = 1_000_000
 """Kept of one execution, whose programs tell less than this."""
 _OUTPUT_CHARS = 400
@@ -112,7 +110,7 @@ async def probe(
 def written(issue: str, touched: Sequence[FunctionId]) -> list[Call]:
     """The calls of touched top-level functions in the issue's text."""
     return [
-        Call(function, module_name(function.path), arguments, ISSUE)
+        Call(function, module_name(function.path), arguments, ScriptId(ISSUE))
         for function in touched
         if "." not in function.name
         for arguments in calls_in(issue, function.name)

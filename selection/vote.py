@@ -21,8 +21,8 @@ from selection.base import ClassId
 from selection.weights import Ballots
 
 NUMBERS = 1.5
-"""The weight of the number of candidates that behave alike. Between 0.5 and 3 the score rises by 0.003 to 0.03 of the
-gap on two pools of a 1.5B model (tuning); CodeT's own 0.5 is the lowest."""
+"""The exponent of the number of candidates that behave alike. On tuning, with 8, 16 and 32 candidates, 1.5 recovers
+0.004, 0.009 and 0.06 more of the gap than 1 on trajectories of a 1.5B model, 0.000 to 0.003 more on plain samples."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""Calls written in the issue's text: `mean([1, 2])` in an example is an input, whatever stands around it."""
+"""Calls written in the issue's text: `mean([1, 2])` is an input, whatever stands around it.
+
+An example (`agent.examples`) says what comes of a call; to probe, the call alone is enough.
+"""
 
 from __future__ import annotations
 

@@ -29,7 +29,6 @@ class Signal(StrEnum):
     REGRESSIONS = "the repository's tests"
     PROBES = "outputs of distinguishing inputs"
     JUDGEMENTS = "judgements of pairs"
-    COMPARISON = "a comparison trajectory"
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Method:
 
 
 def signals_of(drawer: Drawer) -> frozenset[Signal]:
-    """What is recorded of a task. A comparison never is: no record can replay it on other draws."""
+    """What is recorded of a task."""
     task = drawer.task
     checked = {s.id for s in drawer.checked}
     there = {

@@ -1,22 +1,20 @@
-"""All methods, with their sources."""
+"""All methods, with their sources.
+
+CodeMonkeys' selection machine is not among them: no record can replay its executed comparison on other draws.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from selection.draws import Draw
 from selection.methods import models, outputs, pipelines, plain, votes
-from selection.methods.base import Choice, Method, Signal
+from selection.methods.base import Method, Signal
 
 CODEMONKEYS = "CodeMonkeys, arXiv 2501.14723"
 PATCHES, SCRIPTS, TESTS = frozenset({Signal.PATCHES}), frozenset({Signal.SCRIPTS}), frozenset({Signal.REGRESSIONS})
 AUTHORS = frozenset({Signal.AUTHORS})
 UNCHECKED, PROBES, JUDGED = frozenset({Signal.UNCHECKED}), frozenset({Signal.PROBES}), frozenset({Signal.JUDGEMENTS})
-
-
-def _unreplayable(draw: Draw) -> Choice:
-    raise NotImplementedError("needs a comparison trajectory")
 
 
 _ALL = (
@@ -50,13 +48,6 @@ _ALL = (
         models.model_choice_of_three,
         SCRIPTS | PATCHES | JUDGED,
         UNCHECKED,
-    ),
-    Method(
-        "codemonkeys-machine",
-        "CodeMonkeys' selection machine",
-        CODEMONKEYS,
-        _unreplayable,
-        frozenset({Signal.COMPARISON}),
     ),
     Method(
         "agentless",

@@ -265,42 +265,39 @@ BROWSER = (
 )
 
 
-@pytest.mark.browser
-@pytest.mark.parametrize("kind", ["plain", "hostile"])
-def test_a_browser_opens_it_without_a_complaint(kind: str, tmp_path: Path) -> None:
+def opened(html: str, folder: Path) -> Page:
+    """The page as a browser builds it, which complained of nothing and was asked for nothing by it."""
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     assert browser, (
         "no Chromium was found on PATH; the set-up of `make test` installs it (Debian: apt-get install chromium)"
     )
-    result, said = hostile() if kind == "hostile" else (selected(), turns())
-    file = tmp_path / "report.html"
-    html = render(result, said)  # type: ignore[arg-type]
+    file, log = folder / "page.html", folder / "net.json"
     file.write_text(html, "utf-8")
+    profile = f"--user-data-dir={folder / 'profile'}"
     done = subprocess.run(
-        [
-            browser,
-            *BROWSER,
-            f"--user-data-dir={tmp_path / 'profile'}",
-            f"--log-net-log={tmp_path / 'net.json'}",
-            "--dump-dom",
-            file.as_uri(),
-        ],
+        [browser, *BROWSER, profile, f"--log-net-log={log}", "--dump-dom", file.as_uri()],
         capture_output=True,
         text=True,
         timeout=120,
         check=True,
     )
-    dom = Page(done.stdout)
-    for heading in ("A patch was chosen", "The issue", "The patch", "The vote matrix", "Trajectories"):
-        assert heading in dom.headings
     # The page's own console: script errors and what the content security policy refused.
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    assert console == []
-    requested = (tmp_path / "net.json").read_text("utf-8")
+    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
+    requested = log.read_text("utf-8")
     assert file.as_uri() in requested
     # The browser asks its maker's servers for things of its own; those of the page would stand in the page.
     assert "asset.invalid" not in requested
     assert {url for url in re.findall(r'"url":"((?:https?|file|blob|ftp):[^"]*)"', requested) if url in html} == set()
+    return Page(done.stdout)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("kind", ["plain", "hostile"])
+def test_a_browser_opens_it_without_a_complaint(kind: str, tmp_path: Path) -> None:
+    result, said = hostile() if kind == "hostile" else (selected(), turns())
+    dom = opened(render(result, said), tmp_path)  # type: ignore[arg-type]
+    for heading in ("A patch was chosen", "The issue", "The patch", "The vote matrix", "Trajectories"):
+        assert heading in dom.headings
     assert dom.count("script") == 1
     if kind == "plain":
         assert ISSUE.splitlines()[0].lstrip("# ") in dom.text

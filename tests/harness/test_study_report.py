@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ from harness.report.study import make_page, render_study
 from harness.report.study_text import markdown
 from selection.base import ClassId
 from selection.study import Size, StudyRecord, StudySettings, study
-from tests.harness.test_report import BROWSER, Page
+from tests.harness.test_report import opened
 from tests.selection.pools import task
 
 HOSTILE = "<script src=//asset.invalid>|x"
@@ -65,26 +63,6 @@ def test_a_pool_without_a_gap_is_told() -> None:
 
 @pytest.mark.browser
 def test_a_browser_opens_it_without_a_complaint(record: StudyRecord, tmp_path: Path) -> None:
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    assert browser, "no Chromium was found on PATH; `make browser` installs it"
-    file = tmp_path / "study.html"
-    file.write_text(render_study(record), "utf-8")
-    done = subprocess.run(
-        [
-            browser,
-            *BROWSER,
-            f"--user-data-dir={tmp_path / 'profile'}",
-            f"--log-net-log={tmp_path / 'net.json'}",
-            "--dump-dom",
-            file.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
-    assert "asset.invalid" not in (tmp_path / "net.json").read_text("utf-8")
-    headings = Page(done.stdout).headings
+    headings = opened(render_study(record), tmp_path).headings
     assert any(re.match("8 candidates", heading) for heading in headings)
     assert {"Coverage by candidates", "When to stop sampling", "Split over sources"} <= set(headings)

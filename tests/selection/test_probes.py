@@ -12,13 +12,13 @@ from typing import Any
 import anyio
 import pytest
 
-from agent.trajectory import TestScript
+from agent.trajectory import ISSUE, ScriptId, TestScript
 from sandbox.base import UNEDITED, Backend, Limits, Recipe, RepoPath, Sandbox, Snapshot, Tree, digest_of
 from sandbox.errors import SandboxLost
 from sandbox.walls import why_not
 from selection.base import ClassId, PatchClass, Probe
 from selection.mutations import Arguments
-from selection.probes import ISSUE, Call, Input, inputs_of, outputs_of, probe, separating
+from selection.probes import Call, Input, inputs_of, outputs_of, probe, separating
 from selection.touched import FunctionId
 from tests.harness.host_sandbox import HostBackend, HostSandbox
 from tests.selection.fakes import BAD, make_script
@@ -154,7 +154,7 @@ def test_only_inputs_that_separate_are_probes() -> None:
 
 
 def _input() -> Input:
-    return Input(F, "m", Arguments(None, "((1,), {})"), ISSUE, varied=False)
+    return Input(F, "m", Arguments(None, "((1,), {})"), ScriptId(ISSUE), varied=False)
 
 
 def docker() -> Backend:

@@ -13,14 +13,12 @@ from selection.pool import PoolTask
 from selection.study.scores import expected
 from tests.selection.pools import pool_tasks, task, whole
 
-REPLAYABLE = [method for method in METHODS.values() if Signal.COMPARISON not in method.needs]
-
 
 def rounded(choice: Choice) -> dict[str | None, float]:
     return {c: round(chance, 9) for c, chance in choice.items() if chance > 1e-9}
 
 
-@pytest.mark.parametrize("method", REPLAYABLE, ids=lambda method: method.name)
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
 @settings(max_examples=25)
 @given(pool_tasks(), st.randoms(use_true_random=False))
 def test_a_choice_is_a_probability_that_the_order_does_not_change(
@@ -42,12 +40,6 @@ def test_a_choice_is_a_probability_that_the_order_does_not_change(
 
 def test_names_are_unique_and_every_method_names_its_source() -> None:
     assert all(name == method.name and method.title and method.source for name, method in METHODS.items())
-
-
-def test_a_comparison_is_in_no_pool() -> None:
-    assert Signal.COMPARISON not in signals_of(Drawer(task("ab", "a", "PF")))
-    with pytest.raises(NotImplementedError):
-        METHODS["codemonkeys-machine"].choose(whole(task("ab", "a")))
 
 
 def test_without_a_class_nothing_is_chosen() -> None:
