@@ -14,7 +14,7 @@ from agent.model.base import Stage
 from agent.prompts import editing as prompts
 from agent.snippet import Script, code_blocks, read_script
 from agent.suspects import Suspect, dealt, suspects
-from agent.test_writing import on_unedited
+from agent.test_writing import is_valid, on_unedited
 from agent.trajectory import Candidate, CandidateId, Outcome, ScriptId, TestScript
 from sandbox.base import Patch
 from sandbox.errors import PatchRejected, SandboxError
@@ -231,6 +231,6 @@ async def _new_script(ground: Ground, trajectory: str, turn: int, text: str) -> 
     if not isinstance(read, Script):
         return Refused(read.message)
     source, run = await on_unedited(ground, read.source)
-    if run.verdict is not Verdict.FAILED:
+    if not is_valid(run, ground):
         return Refused(f"on the unedited files it ended as {run.verdict}: {run.execution.output[-600:]}")
     return TestScript(ScriptId(f"script-{trajectory}-edit-{turn}"), source, True, trajectory, run)

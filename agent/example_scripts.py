@@ -88,7 +88,7 @@ async def issue_scripts(ground: Ground) -> tuple[TestScript, ...]:
         except SandboxError as error:
             ground.recorder.note("example_failed", {"script": number, "error": type(error).__name__})
             return None
-        return TestScript(ScriptId(f"script-{ISSUE}-{number}"), kept, is_valid(run), ISSUE, run)
+        return TestScript(ScriptId(f"script-{ISSUE}-{number}"), kept, is_valid(run, ground), ISSUE, run)
 
     made = await each(list(enumerate(sources)), one, at_once=max(1, len(sources)))
     pairs = [(script, example) for script, example in zip(made, sources.values(), strict=True) if script is not None]

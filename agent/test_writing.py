@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from agent.errors import ContextTooLong
 from agent.exchange import Exchange, Ground
@@ -47,7 +47,8 @@ async def write_script(
             exchange.close(Outcome.UNREADABLE, prompt)
             continue
         source, run = await on_unedited(ground, read.source)
-        script = TestScript(ScriptId(f"script-{trajectory}-{turn}"), source, is_valid(run), trajectory, run)
+        valid = is_valid(run, ground)
+        script = TestScript(ScriptId(f"script-{trajectory}-{turn}"), source, valid, trajectory, run)
         if best is None or _WORTH[run.verdict] > _WORTH[best.on_unedited.verdict]:
             best = script
         if script.valid:
@@ -58,8 +59,13 @@ async def write_script(
     return best
 
 
-def is_valid(run: ScriptRun) -> bool:
-    """Valid: code has seen the script fail on the unedited tree."""
+def is_valid(run: ScriptRun, ground: Ground) -> bool:
+    """Valid: code has seen the script fail on the unedited tree, or not come back from the repository's code.
+
+    The bug itself may be an endless loop: then no script can fail in another way.
+    """
+    if run.verdict is Verdict.TIMED_OUT:
+        return _inside(_FRAME.findall(run.execution.output), ground)
     return run.verdict is Verdict.FAILED
 
 
@@ -89,6 +95,10 @@ def _complained(run: ScriptRun, ground: Ground, issue: str | None) -> str | None
     frames = _FRAME.findall(run.execution.output)
     if not raised or not frames or (issue is not None and raised[-1] not in issue):
         return None
-    inside = any(frame.endswith("/" + path) for frame in frames for path in ground.context.tree if path.endswith(".py"))
     known = getattr(__import__("builtins"), raised[-1], None)
-    return raised[-1] if inside and isinstance(known, type) else None
+    return raised[-1] if _inside(frames, ground) and isinstance(known, type) else None
+
+
+def _inside(frames: Sequence[str], ground: Ground) -> bool:
+    """Whether any of the files that a traceback names is one of the repository's."""
+    return any(frame.endswith("/" + path) for frame in frames for path in ground.context.tree if path.endswith(".py"))

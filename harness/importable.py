@@ -6,6 +6,7 @@ Known before the first trajectory, that costs a user seconds; found in the trans
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from sandbox.base import UNEDITED, Limits, Sandbox, Tree
@@ -35,6 +36,10 @@ _AT_LEAST = 5.0
 _TIMES = 20.0
 """A script may take so many seconds, and so many times what the import took."""
 
+_CPU_AT_LEAST = 1.0
+_CPU_TIMES = 10.0
+"""The same for processor time, which nothing else on the machine uses up."""
+
 
 @dataclass(frozen=True)
 class Importable:
@@ -53,7 +58,9 @@ class Importable:
         """
         if self.seconds is None:
             return limits
-        return replace(limits, seconds=min(limits.seconds, _AT_LEAST + _TIMES * self.seconds))
+        seconds = min(limits.seconds, _AT_LEAST + _TIMES * self.seconds)
+        cpu = min(limits.seconds, _CPU_AT_LEAST + _CPU_TIMES * self.seconds)
+        return replace(limits, seconds=seconds, cpu_seconds=math.ceil(cpu))
 
 
 def packages(tree: Tree) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ backend to this page.
 from __future__ import annotations
 
 import hashlib
+import signal
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -43,6 +44,13 @@ class Limits:
     """Kept output: the first half and the last half of it; the middle is drained and counted."""
     file_bytes: int = 1024**3
     """The largest single file that may be written."""
+    cpu_seconds: int | None = None
+    """Processor time of one process, all its threads together; beyond it the execution has timed out as well. A slow
+    moment of the machine does not count here. None: as much as the deadline lets it have."""
+
+
+OUT_OF_CPU = 128 + signal.SIGXCPU
+"""The exit code of a process that used up `Limits.cpu_seconds`."""
 
 
 class Limit(StrEnum):

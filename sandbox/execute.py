@@ -19,7 +19,7 @@ from typing import Any
 
 from docker.utils import socket as docker_socket
 
-from sandbox.base import Ended, Execution, Limit, Limits
+from sandbox.base import OUT_OF_CPU, Ended, Execution, Limit, Limits
 from sandbox.client import Client, Refused, State
 from sandbox.descriptors import arrived
 from sandbox.errors import SandboxError, SandboxLost, SandboxTimeout
@@ -63,6 +63,7 @@ def start_script(
         f"cd {shlex.quote(cwd)} || exit 126",
         # In blocks of 512 bytes. Python turns the signal into OSError; others die of SIGXFSZ.
         f"ulimit -f {max(limits.file_bytes // 512, 1)}",
+        *(f"ulimit -{kind} -t {limits.cpu_seconds + (kind == 'H')}" for kind in "SH" if limits.cpu_seconds is not None),
         *(f"export {shlex.quote(f'{name}={value}')}" for name, value in env.items()),
         f"if command -v timeout >/dev/null; then exec timeout -s KILL {inner} {command}; fi",
         f"exec {command}",
@@ -125,7 +126,8 @@ def execute(
     _close(socket)
     state = _ended_state(client, container)
     seconds = _seconds(state)
-    if late or (seconds >= limits.seconds + _GRACE_SECONDS - 1 and state.exit_code == 137):
+    out_of_cpu = limits.cpu_seconds is not None and state.exit_code == OUT_OF_CPU
+    if late or out_of_cpu or (seconds >= limits.seconds + _GRACE_SECONDS - 1 and state.exit_code == 137):
         return Raw(Ended.TIMED_OUT, None, ring, seconds, frozenset({Limit.TIME}))
     if state.out_of_memory and state.exit_code == 137:
         return Raw(Ended.OUT_OF_MEMORY, None, ring, seconds, frozenset({Limit.MEMORY}))

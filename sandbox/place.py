@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sandbox.base import Ended, Limit, Limits
+from sandbox.base import OUT_OF_CPU, Ended, Limit, Limits
 from sandbox.errors import SandboxLost, SandboxTimeout, WorkspaceError
 from sandbox.execute import Raw
 from sandbox.output import Ring
@@ -125,6 +125,8 @@ class Place:
             self.limits = limits
         asked = {"op": "run", "argv": list(argv), "cwd": cwd, "env": dict(env), "seconds": limits.seconds}
         rlimits = {"RLIMIT_FSIZE": limits.file_bytes, "RLIMIT_CORE": 0, **self._wire.rlimits(limits)}
+        if limits.cpu_seconds is not None:
+            rlimits["RLIMIT_CPU"] = limits.cpu_seconds
         sizes = {"output_bytes": limits.output_bytes, "memory_bytes": limits.memory_bytes, "rlimits": rlimits}
         started = time.monotonic()
         self._tell({**asked, **sizes})
@@ -140,7 +142,8 @@ class Place:
             raise SandboxLost("the workspace was closed while a command ran in it")
         reached = {Limit(name) for name in answer["reached"]}
         ended, code = Ended.EXITED, answer["code"]
-        if answer["why"] == "timed out":
+        out_of_cpu = limits.cpu_seconds is not None and code == OUT_OF_CPU
+        if answer["why"] == "timed out" or out_of_cpu:
             ended, code = Ended.TIMED_OUT, None
             reached.add(Limit.TIME)
         elif code in (137, None) and Limit.MEMORY in reached:

@@ -12,6 +12,9 @@ from sandbox.script import ScriptRun, Verdict
 
 ClassId = NewType("ClassId", str)
 
+SEEN_FAILING = (Verdict.FAILED, Verdict.TIMED_OUT)
+"""How a valid script can end on the unedited tree."""
+
 UNEDITED_TREE = ClassId("unedited")
 """The column of the vote matrix for the unedited tree."""
 

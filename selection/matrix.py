@@ -18,7 +18,7 @@ from agent.trajectory import ISSUE, Recorder, ScriptId, TestScript
 from sandbox.base import Limits, Sandbox
 from sandbox.errors import PatchRejected
 from sandbox.script import ScriptRun, Verdict
-from selection.base import UNEDITED_TREE, ClassId, PatchClass, VoteMatrix
+from selection.base import SEEN_FAILING, UNEDITED_TREE, ClassId, PatchClass, VoteMatrix
 from selection.execute import execute, not_run, side_by_side
 
 
@@ -36,7 +36,7 @@ def voters(scripts: Sequence[TestScript]) -> tuple[TestScript, ...]:
     kept: list[TestScript] = []
     for script in scripts:
         before = script.on_unedited.verdict
-        counts = (script.valid and before is Verdict.FAILED) or (script.guard and before is Verdict.PASSED)
+        counts = (script.valid and before in SEEN_FAILING) or (script.guard and before is Verdict.PASSED)
         if counts and script.id not in seen:
             seen.add(script.id)
             kept.append(script)

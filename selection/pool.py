@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from agent.trajectory import ISSUE, CandidateId, ScriptId
 from sandbox.script import Verdict
-from selection.base import ClassId
+from selection.base import SEEN_FAILING, ClassId
 
 SCHEMA_VERSION = 1
 
@@ -95,7 +95,7 @@ class PoolTask(Frozen):
     @property
     def checked(self) -> tuple[PoolScript, ...]:
         """The scripts that have a vote: seen failing on the unedited tree, or a guard."""
-        return tuple(s for s in self.scripts if s.id in self.cells and (s.guard or s.unedited is Verdict.FAILED))
+        return tuple(s for s in self.scripts if s.id in self.cells and (s.guard or s.unedited in SEEN_FAILING))
 
     @property
     def classes(self) -> tuple[ClassId, ...]:

@@ -7,8 +7,8 @@ Distinguishing inputs are those of S* (arXiv 2502.14382), which has a model writ
 
 Covered: top-level functions of Python files, methods whose objects are made from literals, class methods; arguments
 that are literals. Also called are the repository's functions that a script itself calls, since a fix may be anywhere
-below them. Executions: one for each script, then two for the unedited tree and two for each class, with different hash
-seeds, so that what is not the same every time can be left out.
+below them. Executions: one for all scripts, two for the unedited tree, with different hash seeds, so that what is not
+the same every time can be left out, and one for each class.
 
 Outputs come from code that a model wrote. They are text, never evaluated, capped, and read only behind a nonce; a
 class that forges, hangs, dies or allocates loses its own outputs and no other's.
@@ -37,8 +37,8 @@ from selection.touched import FunctionId, functions_of, touched_functions
 from selection.written import calls_in
 
 FOLDER = "/tmp/bestpatch-probe"  # noqa: S108 - inside the sandbox, where nobody else is
-CALL_SECONDS = 1.0
-"""For one call. One that takes longer in both runs has this as its output."""
+CALL_SECONDS = 0.5
+"""For one call. That one takes longer is its output."""
 MOST_SCRIPTS = 16
 MOST_FUNCTIONS = 4
 OUTPUT_BYTES = 1_000_000
@@ -88,16 +88,16 @@ async def probe(
     touched = touched_functions([c.patch for c in classes], tree)
     if not touched:
         return ()
-    limiter = anyio.CapacityLimiter(max(1, parallel))
-    calls = await record(scripts, touched, tree, sandbox, seed=seed, limits=limits, limiter=limiter)
+    calls = await record(scripts, touched, tree, sandbox, seed=seed, limits=limits)
     inputs = inputs_of([*written(issue, touched), *calls], touched, most, seed)
     if not inputs:
         return ()
-    unedited = await outputs_of(inputs, UNEDITED, sandbox, seed=seed, limits=limits)
-    # What gives no output there in time, or another one each time, would not on the classes.
-    inputs = [one for number, one in enumerate(inputs) if number in unedited]
-    before = [unedited[number] for number in sorted(unedited)]
+    once, again = [await outputs_of(inputs, UNEDITED, sandbox, seed=seed, hash_seed=h, limits=limits) for h in (0, 1)]
+    # What gives no output there, or another one each time, would not on the classes.
+    same = [number for number, text in sorted(once.items()) if again.get(number) == text]
+    inputs, before = [inputs[number] for number in same], [once[number] for number in same]
     outputs: dict[ClassId, Mapping[int, str]] = {}
+    limiter = anyio.CapacityLimiter(max(1, parallel))
 
     async def one(c: PatchClass) -> None:
         async with limiter:
@@ -125,26 +125,26 @@ async def record(
     *,
     seed: int,
     limits: Limits,
-    limiter: anyio.CapacityLimiter,
 ) -> list[Call]:
     """The calls of functions of the repository, in the order of the scripts. Raises DiskFull."""
     origins: dict[str, ScriptId] = {}
     for script in sorted(scripts, key=lambda script: not script.valid):
         origins.setdefault(script.source, script.id)
     chosen = list(origins.items())[:MOST_SCRIPTS]
-    found: dict[ScriptId, list[Call]] = {}
+    if not chosen:
+        return []
+    nonces = [digest_of("record calls", str(seed), source)[:32] for source, _ in chosen]
+    named = [[f"s{number}/script.py", nonces[number], source] for number, (source, _) in enumerate(chosen)]
     wanted = json.dumps([[function.path, function.name] for function in touched])
+    program = [inside.source("record_calls.py"), f"{FOLDER}/scripts.json", "", wanted]
+    output = await _run(program, "scripts.json", json.dumps(named), UNEDITED, sandbox, limits)
     known = {path: functions_of(tree[path]).keys() for path in tree if path.endswith(".py") and not is_test_file(path)}
-
-    async def one(source: str, origin: ScriptId) -> None:
-        nonce = digest_of("record calls", str(seed), source)[:32]
-        program = [inside.source("record_calls.py"), f"{FOLDER}/script.py", "", nonce, wanted]
-        async with limiter:
-            output = await _run(program, "script.py", source, UNEDITED, sandbox, limits)
-        found[origin] = [call for line in _told(output, nonce) if (call := _call(line, origin, known)) is not None]
-
-    await side_by_side(partial(one, source, origin) for source, origin in chosen)
-    return [call for _, origin in chosen for call in found[origin]]
+    found = [
+        _call(line, origin, known)
+        for nonce, (_, origin) in zip(nonces, chosen, strict=True)
+        for line in _told(output, nonce)
+    ]
+    return [call for call in found if call is not None]
 
 
 def inputs_of(calls: Sequence[Call], touched: Sequence[FunctionId], most: int, seed: int) -> list[Input]:
@@ -167,20 +167,17 @@ def inputs_of(calls: Sequence[Call], touched: Sequence[FunctionId], most: int, s
 
 
 async def outputs_of(
-    inputs: Sequence[Input], patch: Patch, sandbox: Sandbox, *, seed: int, limits: Limits
+    inputs: Sequence[Input], patch: Patch, sandbox: Sandbox, *, seed: int, limits: Limits, hash_seed: int = 0
 ) -> dict[int, str]:
-    """Number of an input -> its output on the tree with the patch, where that was the same in two executions.
+    """Number of an input -> its output on the tree with the patch.
 
     Empty where the patch does not apply or the sandbox stays lost. Raises DiskFull.
     """
     calls = json.dumps([[i.module, i.function.name, i.arguments.owner, i.arguments.own] for i in inputs])
-    runs: list[dict[int, str]] = []
-    for hash_seed in ("0", "1"):
-        nonce = digest_of("call all", str(seed), hash_seed, patch, calls)[:32]
-        program = [inside.source("call_all.py"), f"{FOLDER}/calls.json", "", nonce, str(CALL_SECONDS)]
-        output = await _run(program, "calls.json", calls, patch, sandbox, limits, {"PYTHONHASHSEED": hash_seed})
-        runs.append(_numbered(_told(output, nonce), len(inputs)))
-    return {number: text for number, text in sorted(runs[0].items()) if runs[1].get(number) == text}
+    nonce = digest_of("call all", str(seed), str(hash_seed), patch, calls)[:32]
+    program = [inside.source("call_all.py"), f"{FOLDER}/calls.json", "", nonce, str(CALL_SECONDS)]
+    env = {"PYTHONHASHSEED": str(hash_seed)}
+    return _numbered(_told(await _run(program, "calls.json", calls, patch, sandbox, limits, env), nonce), len(inputs))
 
 
 def separating(

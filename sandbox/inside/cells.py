@@ -242,7 +242,8 @@ def run_command(head: Dict[str, Any], program: bytes, out: int) -> NoReturn:
         # Now, so that nobody takes that back; nor may user 0, whose image this may be, set the kernel's variables.
         mount("/proc", "/proc", None, BIND | REMOUNT | RDONLY | STRICT)
         for name, most in head["rlimits"].items():
-            resource.setrlimit(getattr(resource, name), (most, most))
+            # At its soft limit a process gets SIGXCPU, which can tell where it was; at the hard one it is killed.
+            resource.setrlimit(getattr(resource, name), (most, most + (name == "RLIMIT_CPU")))
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and that would be inherited
             signal.signal(number, signal.SIG_DFL)
         os.umask(0o022)

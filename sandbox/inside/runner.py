@@ -17,10 +17,10 @@ Test functions (test_*) and unittest.TestCase classes that the script defines an
 the order of their definition; where they need fixtures or parameters, by pytest if the environment has it.
 
 `witness.py` starts this program and learns its end through a pipe: so a dying interpreter is seen as such.
-
-Imports nothing that is not loaded already: ast, contextlib, runpy and typing take as long as the interpreter's start.
+Imports what is loaded already or built in: ast, contextlib, runpy and typing take as long as the interpreter's start.
 """
 
+import faulthandler
 import os
 import sys
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Dict, List, Sequence, Set
 
 FIXED, BROKEN, PRESENT = 0, 1, 2
+SIGXCPU = 24  # the module `signal` would be imported for nothing else
 SPEAKING = ("assert", "check", "exit", "expect", "fail", "fnmatch", "main", "raises", "verify", "warns", "run_doc")
 
 
@@ -112,10 +113,8 @@ def exit_code(stop: SystemExit, path: str) -> int:
         show(stop)
         say("the code under test ended the program (SystemExit); catch it in the script if it is expected")
         return BROKEN
-    if code is None:
-        return FIXED
-    if isinstance(code, int):
-        return code & 0xFF
+    if code is None or isinstance(code, int):
+        return int(code or FIXED) & 0xFF
     sys.stderr.write(str(code) + "\n")
     return BROKEN
 
@@ -289,6 +288,8 @@ def main() -> None:
     secret = [os.read(given, 64)]
     os.close(given)
     os.set_inheritable(telling, False)
+    # A script that uses up its processor time prints the calls it is in, and then ends by the signal.
+    faulthandler.register(SIGXCPU, chain=True)
     # While the script runs, the nonce lies on the interpreter's stack only, in no variable of any frame.
     if sys.argv[1] == "-m":
         del sys.argv[:2]

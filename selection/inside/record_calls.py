@@ -1,11 +1,13 @@
-"""Runs a test script and tells with which arguments the repository's functions are called.
+"""Runs test scripts and tells with which arguments the repository's functions are called.
 
-    SCRIPT REPOSITORY NONCE TOUCHED      Python 3.6 or later, standard library only
+    SCRIPTS REPOSITORY TOUCHED      Python 3.6 or later, standard library only
 
+SCRIPTS is a JSON file: a list of [path, nonce, source], the path below the file's folder. Each script is written there
+and runs in a process of its own, all at once: they share the interpreter's start, and one that hangs delays no other.
 TOUCHED is a JSON list of [path, qualified name]. Told are the calls of these functions, made by anybody, and those of
-all functions of the repository that the script itself calls. Each is a line: the nonce, a space, and a JSON list of
-path, module, qualified name, the constructor's arguments (null for what is no method) and the arguments. Arguments are
-the repr of (tuple, dict), and only literals are told: nothing else can be built again somewhere else.
+all functions of the repository that a script itself calls. Each is a line: the script's nonce, a space, and a JSON list
+of path, module, qualified name, the constructor's arguments (null for what is no method) and the arguments. Arguments
+are the repr of (tuple, dict), and only literals are told: nothing else can be built again somewhere else.
 
 The script's verdict does not matter here, so it goes on where a test would end: each statement runs for itself, and
 an assertion only has its condition evaluated. What it prints goes nowhere, so that the lines stand alone.
@@ -222,22 +224,38 @@ def attempt(action: "Any") -> None:
         return
 
 
+def in_child(script: str, source: str, recorder: Recorder) -> None:
+    """Ends the process."""
+    try:
+        os.makedirs(os.path.dirname(script), exist_ok=True)
+        with open(script, "w", encoding="utf-8", errors="replace") as file:
+            file.write(source)
+        sys.path[0] = os.path.dirname(script)
+        sys.argv = [script]
+        sys.setprofile(recorder)
+        run(script)
+    finally:
+        os._exit(0)  # threads that the script left behind do not keep it
+
+
 def main() -> None:
-    script, repository, nonce, touched = sys.argv[1:5]
+    scripts, repository, touched = sys.argv[1:4]
     out = os.dup(1)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(nowhere, fd)
-    sys.path[0] = os.path.dirname(script)
+    with open(scripts, encoding="utf-8") as file:
+        given: "List[List[str]]" = json.load(file)
     sys.path += [repository, os.path.join(repository, "src")]
-    sys.argv = [script]
-    recorder = Recorder(script, repository, nonce, json.loads(touched), out)
-    sys.setprofile(recorder)
-    try:
-        run(script)
-    finally:
-        sys.setprofile(None)
-    os._exit(0)  # threads that the script left behind do not keep it
+    children: "List[int]" = []
+    for path, nonce, source in given:
+        pid = os.fork()
+        if pid == 0:
+            script = os.path.join(os.path.dirname(scripts), path)
+            in_child(script, source, Recorder(script, repository, nonce, json.loads(touched), out))
+        children.append(pid)
+    for pid in children:
+        os.waitpid(pid, 0)
 
 
 main()

@@ -38,7 +38,8 @@ def scripts(drawers: Sequence[Drawer]) -> tuple[ScriptsRecord, ...]:
 
 
 def _judged(task: PoolTask, script: PoolScript) -> _Judged:
-    checked = script.unedited is Verdict.FAILED
+    has_row = script.id in task.cells
+    checked = script.unedited is Verdict.FAILED or (script.unedited is Verdict.TIMED_OUT and has_row)
     row = task.cells.get(script.id, {}) if checked else {}
     counts = {"right": [0, 0], "wrong": [0, 0], "own": [0, 0]}
     for one in task.candidates if row else ():

@@ -195,3 +195,25 @@ async def test_what_the_server_finds_too_long_is_tried_shorter(monkeypatch: pyte
     monkeypatch.setattr(model, "complete", strict)
     assert (await exchange.ask("prompt 3")).text == "answer"
     assert [message.content for message in model.requests[-1].messages[1:]] == ["prompt 0", "answer", "prompt 3"]
+
+
+HANGS = 'Current thread 0x01 (most recent call first):\n  File "/testbed/clock.py", line 2 in parse\n  File "/tmp/s.py"'
+ELSEWHERE = (
+    'Current thread 0x01 (most recent call first):\n  File "/tmp/bestpatch-script/test_script.py", line 2 in <module>'
+)
+
+
+@pytest.mark.parametrize(("output", "valid"), [(HANGS, True), (ELSEWHERE, False), ("", False)])
+async def test_a_script_that_does_not_come_back_from_the_repositorys_code_is_valid(
+    monkeypatch: pytest.MonkeyPatch, output: str, valid: bool
+) -> None:
+    source = "from clock import parse\nassert parse('2') == 3"
+    ground, *_ = ground_of(
+        monkeypatch,
+        [Rule(GOOD)],
+        judge=lambda _, __: Verdict.TIMED_OUT,
+        outputs={source + "\n": output},
+    )
+    script = await write_script(ground, "trajectory-1", 1)
+    assert script is not None
+    assert script.valid is valid

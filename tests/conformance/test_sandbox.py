@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import anyio
 import pytest
 
-from sandbox.base import UNEDITED, Ended, Execution, Limits, Sandbox, Workspace
+from sandbox.base import UNEDITED, Ended, Execution, Limit, Limits, Sandbox, Workspace
 from sandbox.errors import SandboxLost, WorkspaceError
+from sandbox.script import SCRIPT_PATH, Verdict, run_script
 from tests.conformance.conftest import Trial
 from tests.conformance.memory import resident
 from tests.conformance.repository import CALC, Repository
@@ -175,6 +177,24 @@ async def test_a_deadline_ends_it_and_keeps_what_was_printed(sandbox: Sandbox) -
     assert (execution.ended, execution.exit_code, execution.output) == (Ended.TIMED_OUT, None, "before\n")
     assert 1.4 < execution.seconds < 10
     assert waited < 15
+
+
+async def test_used_up_processor_time_is_a_timeout_before_the_deadline(sandbox: Sandbox) -> None:
+    limits = replace(DEADLINE, seconds=100.0, cpu_seconds=1)
+    async with sandbox.workspace() as workspace:
+        execution = await python(workspace, sandbox, "print('before', flush=True)\nwhile True: pass", limits)
+        waiting = await python(workspace, sandbox, "import time; time.sleep(2.5)", limits)
+    assert (execution.ended, execution.exit_code, execution.output) == (Ended.TIMED_OUT, None, "before\n")
+    assert Limit.TIME in execution.reached
+    assert waiting.ended is Ended.EXITED, "only what a process uses up counts"
+
+
+async def test_a_script_that_uses_up_its_processor_time_tells_where_it_was(sandbox: Sandbox) -> None:
+    run = await run_script(
+        sandbox, "def turn():\n    while True: pass\nassert not turn()", UNEDITED, Limits(cpu_seconds=1)
+    )
+    assert run.verdict is Verdict.TIMED_OUT
+    assert f'File "{SCRIPT_PATH}", line 2 in turn' in run.execution.output
 
 
 SURVIVORS = {

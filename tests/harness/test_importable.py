@@ -53,10 +53,15 @@ def test_modules_at_the_root(paths: list[str], found: tuple[str, ...]) -> None:
     assert modules({RepoPath(path): b"" for path in paths}) == found
 
 
-@pytest.mark.parametrize(("took", "seconds"), [(None, 100.0), (0.1, 7.0), (2.0, 45.0), (60.0, 100.0)])
-def test_a_script_may_take_a_multiple_of_what_the_import_took(took: float | None, seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("took", "seconds", "cpu"), [(None, 100.0, None), (0.1, 7.0, 2), (2.0, 45.0, 21), (60.0, 100.0, 100)]
+)
+def test_a_script_may_take_a_multiple_of_what_the_import_took(
+    took: float | None, seconds: float, cpu: int | None
+) -> None:
     found = Importable(seconds=took).deadline(Limits(memory_bytes=7))
     assert found.seconds == pytest.approx(seconds)
+    assert found.cpu_seconds == cpu
     assert found.memory_bytes == 7
 
 

@@ -32,6 +32,7 @@ TOP = SOURCE.replace(b"return x\n", b"return min(x, high)\n", 1)
 BOTH = SOURCE.replace(b"return x\n", b"return max(low, min(x, high))\n", 1)
 BOTH_TOO = SOURCE.replace(b"return x\n", b"return sorted([low, x, high])[1]\n", 1)
 LIMITS = Limits(seconds=20)
+S = make_script("a", SCRIPT)
 
 
 def snapshot(folder: Path) -> Snapshot:
@@ -87,11 +88,11 @@ async def test_scripts_that_are_not_valid_give_inputs_too(host: HostSandbox) -> 
     assert await probed(host, await classes(host, TOP, BOTH), make_script("a", SCRIPT, valid=False))
 
 
-async def test_one_execution_for_a_script_two_for_a_tree(host: HostSandbox) -> None:
+async def test_one_execution_for_all_scripts_two_for_the_unedited_tree_and_one_for_a_class(host: HostSandbox) -> None:
     made = await classes(host, TOP, BOTH, BOTH_TOO)
     host.backend.ran.clear()
     await probed(host, made, make_script("a", SCRIPT), make_script("same", SCRIPT), make_script("b", f"{SCRIPT}\n1"))
-    assert len(host.backend.ran) == 2 + 2 * 4
+    assert len(host.backend.ran) == 1 + 2 + 3
 
 
 async def test_without_a_touched_function_nothing_is_executed(host: HostSandbox) -> None:
@@ -107,12 +108,17 @@ async def test_a_patch_that_does_not_apply_has_no_outputs_and_harms_nobody(host:
     assert all(one.outputs.keys() == {"c1", "c2"} for one in found)
 
 
-async def test_what_is_not_the_same_twice_is_no_output(host: HostSandbox) -> None:
-    random = b"import random\n" + SOURCE.replace(b"return x\n", b"return random.random()\n", 1)
-    by_hash = SOURCE.replace(b"return x\n", b"return list({'a', 'b', 'c', 'd', 'e', 'f', 'g'})\n", 1)
-    made = await classes(host, TOP, BOTH, random, by_hash)
-    found = await probed(host, made, make_script("a", SCRIPT))
-    assert all(one.outputs.keys() == {"c1", "c2"} for one in found if one.function == "m.py:clamp")
+async def test_what_is_not_the_same_twice_on_the_unedited_tree_is_no_input(
+    host: HostSandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = b"import random\n" + SOURCE.replace(b"return x\n", b"return x if x < 9 else random.random()\n", 1)
+    made = await classes(host, TOP, BOTH)
+    assert any(one.call == "clamp(12)" for one in await probed(host, await classes(host, TOP, SOURCE + b"\n1\n"), S))
+    unedited = await host.make_patch({M: drawn})
+    monkeypatch.setattr("selection.probes.UNEDITED", unedited)
+    found = await probed(host, made, S)
+    assert found
+    assert not any("clamp(12)" in one.call for one in found)
 
 
 async def test_a_sandbox_that_stays_lost_gives_no_probes(host: HostSandbox, monkeypatch: pytest.MonkeyPatch) -> None:

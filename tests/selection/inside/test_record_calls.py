@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -58,19 +60,27 @@ class Point:
 
 
 def told(tmp_path: Path, script: str, *touched: str, seconds: float | None = 20) -> list[list[object]]:
-    repository, path = tmp_path / "repository", tmp_path / "script.py"
+    return told_by_each(tmp_path, [script], *touched, seconds=seconds)[0]
+
+
+def told_by_each(
+    tmp_path: Path, sources: list[str], *touched: str, seconds: float | None = 20
+) -> list[list[list[object]]]:
+    repository, path = tmp_path / "repository", tmp_path / "scripts.json"
     repository.mkdir()
     (repository / "mod.py").write_text(MODULE)
-    path.write_text(script)
+    path.write_text(json.dumps([[f"s{n}/script.py", f"NONCE{n}", source] for n, source in enumerate(sources)]))
     wanted = json.dumps([["mod.py", name] for name in touched])
-    argv = [sys.executable, "-c", inside.source("record_calls.py"), str(path), str(repository), "NONCE", wanted]
+    argv = [sys.executable, "-c", inside.source("record_calls.py"), str(path), str(repository), wanted]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
     try:
-        output = subprocess.run(argv, capture_output=True, timeout=seconds, check=False).stdout
-    except subprocess.TimeoutExpired as stopped:
-        output = stopped.stdout or b""
-    lines = output.decode().splitlines()
-    assert all(line.startswith("NONCE ") for line in lines)
-    return [json.loads(line.removeprefix("NONCE ")) for line in lines]
+        output, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # a sandbox ends with all its processes, too
+        output, _ = process.communicate()
+    pairs = [line.split(" ", 1) for line in output.decode().splitlines()]
+    assert {nonce for nonce, _ in pairs} <= {f"NONCE{n}" for n in range(len(sources))}
+    return [[json.loads(text) for nonce, text in pairs if nonce == f"NONCE{n}"] for n in range(len(sources))]
 
 
 def calls(tmp_path: Path, script: str, *touched: str) -> list[tuple[object, object]]:
@@ -172,3 +182,10 @@ def test_a_script_that_hangs_has_told_what_it_called(tmp_path: Path) -> None:
 
 def test_a_script_that_cannot_be_read_tells_nothing(tmp_path: Path) -> None:
     assert told(tmp_path, "def (") == []
+
+
+def test_each_script_is_told_apart_and_one_that_hangs_delays_no_other(tmp_path: Path) -> None:
+    scripts = ["import mod\nmod.hang(1)", "import mod\nmod.helper(2)", "import mod\nmod.helper(3)\nmod.hang(4)"]
+    assert [[own for *_, own in lines] for lines in told_by_each(tmp_path, scripts, seconds=2)] == [
+        ["((1,), {})"], ["((2,), {})"], ["((3,), {})", "((4,), {})"],
+    ]  # fmt: skip
