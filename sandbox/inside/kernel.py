@@ -3,12 +3,15 @@
 Part of what runs in a place (`cells.py`): Python 3.6 or later, standard library only.
 """
 
+import contextlib
 import ctypes
 import fcntl
 import os
+import signal
 import socket
 import struct
-from typing import Any, Optional, Tuple
+import sys
+from typing import Any, Dict, List, NoReturn, Optional, Tuple
 
 NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
@@ -17,6 +20,11 @@ EVENTS = {
     "memory": ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control", b"oom_kill "),
     "processes": ("/sys/fs/cgroup/pids.events", "/sys/fs/cgroup/pids/pids.events", b"max "),
 }
+
+HIDDEN = (
+    "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/sched_debug", "/proc/kmsg",
+    "/proc/acpi", "/proc/scsi", "/proc/asound", "/sys/devices/virtual/powercap",
+)  # fmt: skip
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -72,3 +80,28 @@ def count(events: Tuple[int, bytes]) -> int:
     fd, key = events
     lines = os.pread(fd, 4096, 0).split(b"\n") if fd >= 0 else []
     return sum(int(line[len(key) :]) for line in lines if line.startswith(key))
+
+
+def run_here(argv: List[str], env: Dict[str, str]) -> NoReturn:
+    """Run `python -I -S -c PROGRAM ...` in this interpreter, which was started so, too: a new one takes 15 ms.
+
+    Nothing of ours is left within its reach, nor of its own within that of other processes.
+    """
+    code = 1
+    try:
+        prctl(4, 0)  # PR_SET_DUMPABLE
+        for fd in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):  # one is the list's own
+                os.close(int(fd) if int(fd) > 2 else -1)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_IGN)  # as Python does when it starts
+        os.environ.clear()
+        os.environ.update(env)
+        sys.argv[:] = ["-c", *argv[5:]]
+        exec(compile(argv[4], "<string>", "exec"), {"__name__": "__main__"})
+        code = 0
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    os._exit(code)

@@ -11,7 +11,7 @@ import textwrap
 
 import pytest
 
-from sandbox.base import Ended, Limits, RepoPath, Sandbox
+from sandbox.base import UNEDITED, Ended, Limits, RepoPath, Sandbox
 from sandbox.script import Verdict, module_command, run_script
 from tests.conformance.conftest import Trial
 from tests.conformance.repository import CALC
@@ -169,3 +169,12 @@ async def test_row_15_a_clock_of_ones_own_does_not_move_the_deadline(sandbox: Sa
         denied = await workspace.run(["date", "-s", "2001-01-01"], limits=QUICK)
     assert (execution.ended, execution.output) == (Ended.TIMED_OUT, "set\n")
     assert denied.exit_code != 0
+
+
+@pytest.mark.usefixtures("strict")
+@pytest.mark.parametrize("name", ["fd", "environ", "mem"])
+async def test_row_12_a_script_does_not_see_into_the_process_that_learns_its_end(sandbox: Sandbox, name: str) -> None:
+    read = "os.listdir(path)" if name == "fd" else "open(path, 'rb').read(1)"
+    source = f"import os\npath = '/proc/%d/{name}' % os.getppid()\ntry: {read}\nexcept PermissionError: raise AssertionError\n"
+    run = await run_script(sandbox, source, UNEDITED, QUICK)
+    assert run.verdict is Verdict.FAILED, run.execution.output
