@@ -29,6 +29,10 @@ def study(
     labels: Annotated[
         list[str] | None, typer.Option(help="Which candidates are right; may be repeated.", metavar="FILE")
     ] = None,
+    judgements: Annotated[
+        list[str] | None,
+        typer.Option(help="A model's judgements of pairs of classes; may be repeated.", metavar="FILE"),
+    ] = None,
     candidates: Annotated[
         list[int] | None,
         typer.Option(
@@ -68,6 +72,7 @@ def study(
                 tuple(pool),
                 run,
                 tuple(labels or ()),
+                tuple(judgements or ()),
                 tuple(candidates or ()),
                 tuple(scripts or ()),
                 *(group, draws, seed, names, allocate, as_json, quiet),

@@ -148,11 +148,13 @@ class Journal:
     def completions(self, key: str, n: int) -> tuple[Completion, ...]:
         """The first answers to a request, at most `n`: as many as there are."""
         rows = self._db.execute(
-            "SELECT text, finish, prompt_tokens, cached_tokens, completion_tokens, seconds, money, calls"
+            "SELECT text, finish, chances, prompt_tokens, cached_tokens, completion_tokens, seconds, money, calls"
             " FROM completions WHERE key = ? ORDER BY number LIMIT ?",
             (key, n),
         ).fetchall()
-        return tuple(Completion(row[0], row[1], Usage(*row[2:])) for row in rows)
+        return tuple(
+            Completion(row[0], row[1], Usage(*row[3:]), None if row[2] is None else json.loads(row[2])) for row in rows
+        )
 
     def add_completions(self, request: Request, completions: Sequence[Completion], *, first: int = 0) -> None:
         """Journal answers to a request; `first`: the number of the first of them. Nobody builds on them until they are
@@ -161,10 +163,11 @@ class Journal:
         for number, completion in enumerate(completions, first):
             usage = completion.usage
             self._do(
-                "INSERT OR REPLACE INTO completions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO completions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 *(key, number, request.stage.value, request.trajectory, request.turn),
                 *(completion.text, completion.finish, usage.prompt_tokens, usage.cached_tokens),
                 *(usage.completion_tokens, usage.seconds, usage.money, usage.calls, time.time()),
+                None if completion.chances is None else json.dumps(dict(completion.chances)),
             )
         self._commit()
 

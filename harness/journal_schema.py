@@ -23,6 +23,7 @@ MIGRATIONS: tuple[tuple[str, str], ...] = (
         CREATE TABLE notes (kind TEXT NOT NULL, detail TEXT NOT NULL, at REAL NOT NULL, PRIMARY KEY (kind, detail));
         """,
     ),
+    ("0002 chances of answers", "ALTER TABLE completions ADD COLUMN chances TEXT;"),
 )
 """Name -> SQL. A migration that was released is never changed; a new one is added below it."""
 

@@ -47,9 +47,7 @@ def _task(name: str, folder: Path, result: Result, labels: Labels) -> PoolTask:
             verdicts.setdefault(ScriptId(cell.script), {})[ClassId(cell.column)] = Verdict(cell.verdict)
     tokens = _tokens(folder)
     sources = {given.id: given.source for given in result.given}
-    refused = {
-        c for c in result.vetoed if not any(made.class_id == c and made.broken_tests for made in result.candidates)
-    }
+    refused = refused_classes(result)
     candidates = [
         PoolCandidate(
             id=CandidateId(made.id),
@@ -98,6 +96,12 @@ def _task(name: str, folder: Path, result: Result, labels: Labels) -> PoolTask:
         ),
         broken={ClassId(made.class_id): len(made.broken_tests) for made in result.candidates if made.class_id},
     )
+
+
+def refused_classes(result: Result) -> frozenset[str]:
+    """The classes that are none: vetoed for another reason than tests that they break, so no method may choose them."""
+    breaking = {made.class_id for made in result.candidates if made.broken_tests}
+    return frozenset(result.vetoed) - breaking
 
 
 def _without_patch(result: Result, tokens: Mapping[tuple[str, str], int]) -> list[PoolCandidate]:

@@ -74,6 +74,13 @@ class PoolJudgement(Frozen):
     probability: float = Field(ge=0, le=1)
 
 
+class TaskJudgements(Frozen):
+    """Judgements of a task of a pool, in a file of their own: one line."""
+
+    id: str = Field(min_length=1)
+    judgements: tuple[PoolJudgement, ...]
+
+
 class PoolTask(Frozen):
     """A task of a labelled pool."""
 

@@ -50,12 +50,15 @@ class Request:
     trajectory: str
     """Which trajectory asks, such as `trajectory-3`; part of the key, so that equal prompts of two of them differ."""
     turn: int = 0
+    answers: tuple[str, ...] = ()
+    """One-token answers whose probabilities are asked for, such as `("A", "B")`; see `Completion.chances`."""
 
     @cached_property
     def key(self) -> str:
         """Digest over everything above, the name of this request in the journal."""
         texts = [part for message in self.messages for part in (message.role, message.content)]
-        return digest_of(self.stage, self.trajectory, str(self.turn), repr(self.sampling), *texts)
+        # Without answers as it was before there were any: journals from then stay readable.
+        return digest_of(self.stage, self.trajectory, str(self.turn), repr(self.sampling), *texts, *self.answers)
 
     @cached_property
     def prefix(self) -> str:
@@ -93,6 +96,9 @@ class Completion:
     text: str
     finish: Literal["stop", "length"]
     usage: Usage
+    chances: Mapping[str, float] | None = None
+    """The probability that the text begins with each of the answers that were asked for, 0 where it is not among those
+    that the server lists; together at most 1. None: not asked for, or the server gives none."""
 
 
 @dataclass(frozen=True)

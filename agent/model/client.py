@@ -140,9 +140,7 @@ class OpenAIModel:
             started = time.monotonic()
             reply = await self._persist(request, n, offset, read)
             seconds = time.monotonic() - started
-            return await self._accounts.completions(
-                reply, request.messages, request.sampling.max_tokens, seconds, self.profile
-            )
+            return await self._accounts.completions(reply, request, seconds, self.profile)
 
     async def _persist(self, request: Request, n: int, offset: int, read: float) -> Reply:
         """Attempts until one brings a reply, its kind of failure has had its chances, or the time is up."""

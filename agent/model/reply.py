@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from agent.errors import ModelReplyInvalid
 
@@ -25,6 +27,8 @@ class Choice:
 
     text: str
     finish: Literal["stop", "length"]
+    first: Mapping[str, float] | None = None
+    """Likely first tokens, without the space around them -> probability; None where the server gives none."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,24 @@ class _Message(_Lenient):
     content: str | list[_Part] | None = None
 
 
+class _Token(_Lenient):
+    token: str
+    logprob: FiniteFloat
+
+
+class _Place(_Lenient):
+    top_logprobs: list[_Token] | None = None
+
+
+class _Logprobs(_Lenient):
+    content: list[_Place] | None = None
+
+
 class _Choice(_Lenient):
     index: int | None = None
     message: _Message
     finish_reason: str | None = None
+    logprobs: Any = None  # read apart: nobody asked for them, most times, and a reply is good without
 
 
 class _Details(_Lenient):
@@ -99,9 +117,26 @@ def read_reply(body: bytes) -> Reply:
 def _read_choice(choice: _Choice) -> Choice:
     content = choice.message.content
     text = "".join(part.text for part in content) if isinstance(content, list) else content or ""
+    first = _first_tokens(choice.logprobs)
     if choice.finish_reason == "length":
-        return Choice(cut_runaway(text), "length")
-    return Choice(text, "stop")
+        return Choice(cut_runaway(text), "length", first)
+    return Choice(text, "stop", first)
+
+
+def _first_tokens(logprobs: Any) -> dict[str, float] | None:
+    try:
+        content = _Logprobs.model_validate(logprobs).content
+    except ValidationError:
+        return None
+    top = content[0].top_logprobs if content else None
+    if not top:
+        return None
+    found: dict[str, float] = {}
+    for each in top:  # " A" and "A" are two tokens and one answer
+        name = each.token.strip()
+        # A server may round above certainty.
+        found[name] = found.get(name, 0.0) + math.exp(min(0.0, each.logprob))
+    return found
 
 
 def _cleaned(value: Any) -> Any:

@@ -47,7 +47,8 @@ SCRIPTED = Profile(
     chars_per_token=4.0,
 )
 
-Answer = str | ModelError | Callable[[Request], str]
+Chances = Mapping[str, float]
+Answer = str | Chances | ModelError | Callable[[Request], str | Chances]
 
 
 @dataclass(frozen=True, init=False)
@@ -55,7 +56,8 @@ class Rule:
     """Conditions (all that are given must hold) and the answers for a request that meets them."""
 
     answers: tuple[Answer, ...]
-    """Texts, functions of the request, or errors to raise."""
+    """Texts, chances (as `Completion.chances`; the likeliest is the text), functions of the request that give one of
+    these, or errors to raise."""
     stage: Stage | None
     trajectory: str | None
     """A shell pattern."""
@@ -123,18 +125,20 @@ class ScriptedModel:
             )
         await anyio.sleep(rule.delay)  # also with 0: other tasks get their turn, as with a real server
         first = _number(request.trajectory)
-        texts: list[str] = []
+        answers: list[str | Chances] = []
         for index in range(n):
             answer = rule.answers[(first + index) % len(rule.answers)]
             if isinstance(answer, ModelError):
                 raise answer
-            texts.append(answer if isinstance(answer, str) else answer(request))
-        return tuple(self._completion(request, text, index) for index, text in enumerate(texts))
+            answers.append(answer(request) if callable(answer) else answer)
+        return tuple(self._completion(request, answer, index) for index, answer in enumerate(answers))
 
     async def check(self) -> None:
         """It always answers."""
 
-    def _completion(self, request: Request, text: str, index: int) -> Completion:
+    def _completion(self, request: Request, answer: str | Chances, index: int) -> Completion:
+        chances = None if isinstance(answer, str) else answer
+        text = answer if isinstance(answer, str) else max(answer, key=lambda name: answer[name])
         for stop in request.sampling.stop:
             text = text.partition(stop)[0]
         room = int(request.sampling.max_tokens * self._profile.chars_per_token)
@@ -147,7 +151,7 @@ class ScriptedModel:
             money=(prompt * price.prompt + completion * price.completion) / 1e6,
             calls=1 if index == 0 else 0,
         )
-        return Completion(text[:room], "length" if len(text) > room else "stop", usage)
+        return Completion(text[:room], "length" if len(text) > room else "stop", usage, chances)
 
     def _tokens(self, text: str) -> int:
         return math.ceil(len(text) / self._profile.chars_per_token)

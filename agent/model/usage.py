@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from agent.model.base import Completion, Message, Price, Profile, Usage
+from agent.model.base import Completion, Message, Price, Profile, Request, Usage
 from agent.model.reply import Reply
 
 Tokenizer = Callable[[str], Awaitable[int | None]]
@@ -35,9 +35,10 @@ class Accounts:
         self._counts_all: bool | None = None
 
     async def completions(
-        self, reply: Reply, messages: Sequence[Message], max_tokens: int, seconds: float, profile: Profile
+        self, reply: Reply, request: Request, seconds: float, profile: Profile
     ) -> tuple[Completion, ...]:
         """The reply's completions with their usage: the prompt on the first, the time shared evenly."""
+        messages, max_tokens = request.messages, request.sampling.max_tokens
         counts = await self._completion_tokens(reply, max_tokens, profile)
         prompt = reply.prompt_tokens
         if prompt is None:
@@ -54,7 +55,7 @@ class Accounts:
                 money=money(profile.price, prompt if first else 0, cached if first else 0, count),
                 calls=1 if first else 0,
             )
-            completions.append(Completion(choice.text, choice.finish, usage))
+            completions.append(Completion(choice.text, choice.finish, usage, _chances(choice.first, request.answers)))
         return tuple(completions)
 
     async def _completion_tokens(self, reply: Reply, max_tokens: int, profile: Profile) -> list[int]:
@@ -82,6 +83,10 @@ class Accounts:
         ended = [choice.finish == "stop" for choice in reply.choices]
         counts = [min(size + end, max_tokens) for size, end in zip(sizes, ended, strict=True)]
         return counts if counted is None else [counted, *counts[1:]]
+
+
+def _chances(first: Mapping[str, float] | None, answers: Sequence[str]) -> dict[str, float] | None:
+    return {answer: first.get(answer, 0.0) for answer in answers} if answers and first is not None else None
 
 
 def _nearer_to_all(counted: int, sizes: list[int]) -> bool:

@@ -11,10 +11,12 @@ from agent.model.failures import Refused
 from agent.model.reply import clean
 
 # What a server may be asked to do without, in the words of its refusal. Messages and the model stay.
-_OPTIONAL = ("max_tokens", "temperature", "top_p", "seed", "stop")
+_OPTIONAL = ("max_tokens", "temperature", "top_p", "seed", "stop", "logprobs")
 # Ways of asking for JSON, best first: OpenAI is strict about what a strict schema may hold, some servers know
 # only json_object, some none; the caller parses and asks again anyway.
 _JSON_WAYS = ("strict", "schema", "object", "none")
+# As many as OpenAI's servers give, and vLLM's unless told.
+_TOP_LOGPROBS = 20
 
 
 class Dialect:
@@ -44,6 +46,8 @@ class Dialect:
             body["stop"] = list(sampling.stop)
         if sampling.json_schema is not None and (asked := self._response_format(sampling.json_schema)):
             body["response_format"] = asked
+        if request.answers and "logprobs" not in self._without:
+            body |= {"logprobs": True, "top_logprobs": _TOP_LOGPROBS}
         return {name: value for name, value in body.items() if name not in self._without} | dict(extra)
 
     def _response_format(self, schema: str) -> dict[str, Any] | None:

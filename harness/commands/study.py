@@ -24,6 +24,7 @@ class Asked:
     pools: tuple[str, ...]
     run: Path
     labels: tuple[str, ...]
+    judgements: tuple[str, ...]
     candidates: tuple[int, ...]
     scripts: tuple[int, ...]
     group: str | None
@@ -40,7 +41,7 @@ def study_command(asked: Asked) -> None:
     unknown = [name for name in asked.methods if name not in METHODS]
     if unknown:
         raise UsageError(f"--methods {unknown[0]}: there is no such method; there are {', '.join(METHODS)}")
-    pool = read_pool(asked.pools, asked.labels, asked.group)
+    pool = read_pool(asked.pools, asked.labels, asked.group, asked.judgements)
     settings = StudySettings(
         sizes=_sizes(asked, pool),
         draws=asked.draws,

@@ -56,12 +56,18 @@ def opening(
 
     `calls`: calls with their results on the unedited repository and of each candidate by letter; the first few are
     shown."""
+    shown = candidates_shown(profile, diffs)
+    if calls:
+        shown += f"\n{_CALLS}\n{data('calls', chr(10).join(_call(*call) for call in calls[:CALLS_SHOWN]))}"
+    return f"{shown}\n{_PROBE_SMALL if profile.script_style == 'asserts' else _PROBE}"
+
+
+def candidates_shown(profile: Profile, diffs: Mapping[str, str]) -> str:
+    """The candidates (letter -> diff), each in tags that it cannot close, and what to think of what they say."""
     # A quarter of the window for all diffs: the shared prefix, the outputs and the answers need the rest.
     room = max(600, int(profile.context_tokens * profile.chars_per_token / 4 / max(1, len(diffs))))
     shown = "\n".join(data(f"candidate-{letter}", capped(diff, room)) for letter, diff in diffs.items())
-    if calls:
-        shown += f"\n{_CALLS}\n{data('calls', chr(10).join(_call(*call) for call in calls[:CALLS_SHOWN]))}"
-    return f"{_CANDIDATES}\n{shown}\n{_PROBE_SMALL if profile.script_style == 'asserts' else _PROBE}"
+    return f"{_CANDIDATES}\n{shown}"
 
 
 def _call(call: str, unedited: str, outputs: Mapping[str, str]) -> str:

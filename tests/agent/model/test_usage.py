@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.model.base import Request, Sampling, Stage
 from agent.model.profile import profile_for
 from agent.model.reply import Choice, Reply
 from agent.model.usage import Accounts, _share  # pyright: ignore[reportPrivateUsage]
@@ -23,7 +24,8 @@ async def words(text: str) -> int | None:
 
 
 async def counts(accounts: Accounts, reply: Reply, max_tokens: int = 1000) -> list[int]:
-    done = await accounts.completions(reply, (), max_tokens, 1.0, PROFILE)
+    request = Request((), Sampling(max_tokens=max_tokens), Stage.EDITING, "t")
+    done = await accounts.completions(reply, request, 1.0, PROFILE)
     return [completion.usage.completion_tokens for completion in done]
 
 
