@@ -175,6 +175,7 @@ async def test_row_15_a_clock_of_ones_own_does_not_move_the_deadline(sandbox: Sa
 @pytest.mark.parametrize("name", ["fd", "environ", "mem"])
 async def test_row_12_a_script_does_not_see_into_the_process_that_learns_its_end(sandbox: Sandbox, name: str) -> None:
     read = "os.listdir(path)" if name == "fd" else "open(path, 'rb').read(1)"
-    source = f"import os\npath = '/proc/%d/{name}' % os.getppid()\ntry: {read}\nexcept PermissionError: raise AssertionError\n"
+    looks = f"path = '/proc/%d/{name}' % os.getppid()\ntry: {read}\n"
+    source = f"import os\n{looks}except PermissionError: raise AssertionError\n"
     run = await run_script(sandbox, source, UNEDITED, QUICK)
     assert run.verdict is Verdict.FAILED, run.execution.output
