@@ -30,6 +30,7 @@ from solving import say  # isort: skip
 from agent.context.ranking import lexical_order
 from agent.context.sources import sources
 from agent.context.window import counter, pack
+from agent.errors import ModelError
 from agent.model.base import Completion, Model, Profile, Request, Usage
 from agent.model.open import open_model
 from agent.parallel import each
@@ -147,12 +148,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="one line a task")
     options = parser.parse_args()
     rows = [row.values for row in read_rows(options.instances)] if options.instances else []
-    files = {str(row["instance_id"]): cast("Files", row["files"]) for row in rows}
+    files = {str(row["instance_id"]): cast("Files", row["files"]) for row in rows if "files" in row}
     only = set(filter(None, options.only.split(",")))
     runs = [(name, result) for name, _, result in results_of(options.run) if not only or name in only]
     if missing := [name for name, _ in runs if name not in files]:
         say(f"{len(missing)} tasks have no files, such as {missing[0]}: judged by issue and diffs alone")
-    anyio.run(ask, options, runs, files)
+    try:
+        anyio.run(ask, options, runs, files)
+    except ModelError as error:
+        sys.exit(f"judgements: {error}; {options.out} has the tasks that were finished")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from agent.model.base import Profile
 from selection.prompts.comparison import candidates_shown, plain_diff
 
-LETTERS = ("A", "B")
+LETTERS: tuple[str, ...] = ("A", "B")
 
 _CRITERION = """\
 Nothing is executed this time. The better candidate is the one whose code does what the issue asks for in every case, \

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -18,6 +19,7 @@ from agent.model.base import Completion, Message, Request, Sampling, Stage, Usag
 from agent.trajectory import Outcome, Turn
 from harness.errors import DirectoryFull, JournalError, RunConflict
 from harness.journal import FILE_NAME, Journal, read_turns
+from harness.journal_schema import MIGRATIONS
 
 
 def request(text: str = "q", stage: Stage = Stage.EDITING, trajectory: str = "trajectory-0") -> Request:
@@ -33,13 +35,17 @@ def turn(index: int, text: str = "answer") -> Turn:
 
 
 def test_completions_come_back_as_they_were(tmp_path: Path) -> None:
-    answers = (completion("first \N{SNOWMAN}\r\n"), Completion("", "length", Usage(completion_tokens=3)))
+    answers = (
+        completion("first \N{SNOWMAN}\r\n"),
+        Completion("", "length", Usage(completion_tokens=3)),
+        Completion("A", "length", Usage(), {"A": 0.7, "B": 0.1}),
+    )
     with Journal(tmp_path) as journal:
         journal.add_completions(request(), answers)
     with Journal(tmp_path) as journal:
-        assert journal.completions(request().key, 2) == answers
-        assert journal.completions(request().key, 1) == answers[:1]
         assert journal.completions(request().key, 3) == answers
+        assert journal.completions(request().key, 1) == answers[:1]
+        assert journal.completions(request().key, 4) == answers
         assert journal.completions(request("other").key, 1) == ()
 
 
@@ -153,6 +159,26 @@ def test_a_file_that_is_no_journal(tmp_path: Path) -> None:
         Journal(tmp_path)
     (tmp_path / FILE_NAME).unlink()
     Journal(tmp_path).close()  # the lock was let go of
+
+
+def test_a_journal_from_before_there_were_chances_is_read(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / FILE_NAME) as db:
+        db.executescript(
+            "CREATE TABLE migrations (name TEXT PRIMARY KEY); INSERT INTO migrations VALUES ('0001 outcomes');"
+            + MIGRATIONS[0][1]
+        )
+        db.execute(
+            "INSERT INTO completions VALUES (?, 0, 'editing', 'trajectory-0', 0, 'a', 'stop', 9, 0, 1, 2.0, 0.0, 1, 0)",
+            (request().key,),
+        )
+    db.close()
+    with Journal(tmp_path) as journal:
+        assert journal.completions(request().key, 1) == (Completion("a", "stop", Usage(9, 0, 1, 2.0, 0.0, 1)),)
+
+
+def test_a_request_without_answers_has_the_key_that_it_had_before_there_were_any() -> None:
+    assert request().key == "c61f8a3e2cc09aea500bc93b91d084fe151d20941d6a40ddbbb14ac8811cb4ed"
+    assert replace(request(), answers=("A", "B")).key != request().key
 
 
 def test_a_journal_of_a_later_version_is_refused(tmp_path: Path) -> None:

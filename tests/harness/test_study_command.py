@@ -54,6 +54,22 @@ def test_all_candidates_are_drawn_where_no_number_is_given(pool: Path, tmp_path:
     assert (record.sizes[0].candidates, record.sizes[0].draws) == (4, 1)
 
 
+def test_judgements_make_the_methods_apply_that_ask_a_model(pool: Path, tmp_path: Path) -> None:
+    judged = tmp_path / "judgements.jsonl"
+    pair = {"first": "b", "second": "a", "probability": 0.9}
+    judged.write_text(json.dumps({"id": "1", "judgements": [pair]}) + "\n")
+
+    def score(*flags: object) -> float | None:
+        assert run(pool, "--run", tmp_path, "--quiet", "--methods", "tournament", *flags) == (0, "")
+        record = StudyRecord.model_validate_json((tmp_path / "study.json").read_text())
+        (found,) = [m for m in record.sizes[0].methods if m.name == "tournament"]
+        return found.score
+
+    assert score() is None
+    # Task 1: b, which is wrong. Task 2: no pair of it was judged, and each of three classes is as good.
+    assert score("--judgements", judged) == pytest.approx((0 + 1 / 3) / 2)
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -357,3 +358,34 @@ async def test_a_request_that_is_sent_again_says_that_it_is_the_same() -> None:
     first, again, other = server.same
     assert first == again == f"{ask(1).key}-0-2"
     assert other != first
+
+
+def asked_for_letters() -> Request:
+    return replace(ask(max_tokens=1), answers=("A", "B"))
+
+
+async def test_probabilities_of_answers_are_asked_for_and_read() -> None:
+    def with_logprobs(reply: dict[str, Any]) -> dict[str, Any]:
+        top = [{"token": "A", "logprob": math.log(0.75)}, {"token": "The", "logprob": math.log(0.25)}]
+        reply["choices"][0]["logprobs"] = {"content": [{"token": "A", "logprob": 0.0, "top_logprobs": top}]}
+        return reply
+
+    async with fake_server(edit_reply=with_logprobs) as server, client(server) as model:
+        (answer,) = await model.complete(asked_for_letters())
+        assert answer.chances == pytest.approx({"A": 0.75, "B": 0.0})
+        assert (server.bodies[0]["logprobs"], server.bodies[0]["top_logprobs"]) == (True, 20)
+        (answer,) = await model.complete(ask())
+        assert answer.chances is None  # nobody asked
+        assert not {"logprobs", "top_logprobs"} & set(server.bodies[1])
+
+
+async def test_a_server_that_gives_no_probabilities_answers_all_the_same() -> None:
+    def refuses(body: dict[str, Any]) -> Status | None:
+        return Status(400, "'top_logprobs' is not supported with this model") if "top_logprobs" in body else None
+
+    async with fake_server() as server, client(server) as model:
+        assert (await model.complete(asked_for_letters()))[0].chances is None
+    async with fake_server(refuses=refuses) as server, client(server) as model:
+        assert (await model.complete(asked_for_letters()))[0].chances is None
+        await model.complete(asked_for_letters())
+        assert ["logprobs" in body for body in server.bodies] == [True, False, False]

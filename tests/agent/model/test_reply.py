@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -78,3 +79,33 @@ def test_an_answer_that_ended_by_itself_is_never_cut() -> None:
 @given(st.text(max_size=1_100))
 def test_short_answers_are_never_cut(text: str) -> None:
     assert cut_runaway(text) == text
+
+
+def with_logprobs(*tokens: tuple[str, float]) -> bytes:
+    top = [{"token": token, "logprob": logprob, "bytes": None} for token, logprob in tokens]
+    place = {"token": tokens[0][0], "logprob": tokens[0][1], "top_logprobs": top}
+    return body(choice("A", logprobs={"content": [place, {**place, "top_logprobs": []}]}))
+
+
+def test_likely_first_tokens_are_read_and_those_that_differ_by_space_are_one() -> None:
+    (read,) = read_reply(with_logprobs(("A", math.log(0.5)), (" A", math.log(0.125)), ("b", math.log(0.25)))).choices
+    assert read.first == pytest.approx({"A": 0.625, "b": 0.25})
+    (certain,) = read_reply(with_logprobs(("A", 1e-9), ("B", -9999.0))).choices  # rounded above certainty by the server
+    assert certain.first == {"A": 1.0, "B": 0.0}
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        None,
+        {"content": None},
+        {"content": []},
+        {"content": [{"token": "A", "logprob": 0.0}]},
+        {"tokens": ["A"], "token_logprobs": [0.0]},  # as completions without chat have them
+        {"content": [{"top_logprobs": [{"token": "A", "logprob": None}]}]},
+        "none",
+    ],
+)
+def test_a_reply_without_probabilities_is_good_otherwise(logprobs: object) -> None:
+    (read,) = read_reply(body(choice("A", logprobs=logprobs))).choices
+    assert (read.text, read.first) == ("A", None)

@@ -97,3 +97,11 @@ def test_a_bad_file_is_named_with_its_fault(tmp_path: Path, text: str, why: str)
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ModelSpecError, match="No such file"):
         load_scripted(tmp_path / "none.toml")
+
+
+async def test_chances_are_an_answer_whose_text_is_the_likeliest() -> None:
+    model = ScriptedModel([Rule({"A": 0.2, "B": 0.7}, turn=0), Rule(lambda request: {"A": 1.0})])
+    (answer,) = await model.complete(ask())
+    assert (answer.text, answer.chances) == ("B", {"A": 0.2, "B": 0.7})
+    (answer,) = await model.complete(ask(turn=1))
+    assert (answer.text, answer.chances) == ("A", {"A": 1.0})
