@@ -1,10 +1,10 @@
-"""The journal of a run: what finished, on disk before anybody builds on it (SQLite, write-ahead log, synced).
+"""The journal of a run: what finished, written before anybody builds on it (SQLite, write-ahead log).
 
 One run, one directory, one process at a time. A run on a directory with a journal goes on where that left off:
 completions and executions are answered from here (`harness.replay`), so nothing that finished is paid or done twice.
 Everything is written from the event loop's thread, without a wait in between: a cancelled run has no half outcome. What
-takes long is the disk; a thread waits for it, once for all who wrote meanwhile (`synced`). In the loop's thread it took
-3 of 10 ms of every turn, for all trajectories of all tasks one after the other.
+is written survives the process, however that ends. The disk, for the case that the machine ends, takes long: a thread
+waits for it at most every `SYNC_SECONDS`, once for all who wrote meanwhile (`synced`).
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from harness.records import turn_record, usage_record
 from harness.result import TurnRecord, UsageRecord
 
 FILE_NAME = "journal.sqlite"
+SYNC_SECONDS = 2.0
+"""A machine that loses its power loses at most the work of so long: the log is written in order."""
 _QUICK = 0.0002
 """Seconds; a disk that took less the last time is waited for at once, since handing over to a thread takes as long."""
 
@@ -50,7 +52,7 @@ class Journal:
         try:
             self._db = sqlite3.connect(folder / FILE_NAME)
             self._db.execute("PRAGMA journal_mode = WAL")
-            # The disk has a commit only after `_sync`: what SQLite itself does after each one when this is FULL.
+            # The disk has a commit only after `_sync`. FULL has SQLite sync after each one.
             self._db.execute("PRAGMA synchronous = NORMAL")
             migrate(self._db)
         except sqlite3.Error as error:
@@ -62,6 +64,7 @@ class Journal:
         """Commits; those that the disk has."""
         self._last_sync = math.inf
         """Seconds that it took."""
+        self._synced_at = -math.inf
         self._syncing = anyio.Lock(fast_acquire=True)
 
     def __enter__(self) -> Journal:
@@ -85,17 +88,23 @@ class Journal:
                 self._log = None
 
     async def synced(self) -> None:
-        """Wait until the disk has all that was journaled so far. Raises JournalError."""
+        """Wait until the disk has all that was journaled so far, if it is long since it was last waited for.
+
+        Raises JournalError.
+        """
         mine = self._written
-        while self._on_disk < mine:
+        while self._on_disk < mine and self._due():
             async with self._syncing:  # who waits here finds its own on the disk, most of the time
-                if self._on_disk < mine:
+                if self._on_disk < mine and self._due():
                     written = self._written
                     if self._last_sync < _QUICK:
                         self._sync()
                     else:
                         await anyio.to_thread.run_sync(self._sync)
                     self._on_disk = written
+
+    def _due(self) -> bool:
+        return time.monotonic() - self._synced_at >= SYNC_SECONDS
 
     def _sync(self) -> None:
         began = time.monotonic()
@@ -106,7 +115,8 @@ class Journal:
         except OSError as error:
             kind = DirectoryFull if error.errno in FULL else JournalError
             raise kind(f"{self.folder / FILE_NAME}: {error}; free some disk, then run the same command") from error
-        self._last_sync = time.monotonic() - began
+        self._synced_at = time.monotonic()
+        self._last_sync = self._synced_at - began
 
     def identify(self, identity: Mapping[str, object]) -> bool:
         """Bind the directory to what decides a run's outcome; True when it was begun before.
@@ -141,9 +151,8 @@ class Journal:
         return [(str(key), json.loads(value)) for key, value in rows if str(key).startswith(prefix)]
 
     def put(self, key: str, value: object) -> None:
-        """Keep a value of the manifest; the disk has it then."""
+        """Keep a value of the manifest."""
         self._write("INSERT OR REPLACE INTO manifest VALUES (?, ?)", key, json.dumps(value))
-        self._sync()
 
     def completions(self, key: str, n: int) -> tuple[Completion, ...]:
         """The first answers to a request, at most `n`: as many as there are."""
@@ -157,8 +166,7 @@ class Journal:
         )
 
     def add_completions(self, request: Request, completions: Sequence[Completion], *, first: int = 0) -> None:
-        """Journal answers to a request; `first`: the number of the first of them. Nobody builds on them until they are
-        `synced`."""
+        """Journal answers to a request; `first`: the number of the first of them."""
         key = request.key
         for number, completion in enumerate(completions, first):
             usage = completion.usage
@@ -181,7 +189,7 @@ class Journal:
         return json.loads(row[0]) if row else None
 
     def add_outcome(self, key: str, number: int, kind: str, outcome: object, *, seconds: float = 0.0) -> None:
-        """Journal an operation in a sandbox; `synced` has it on the disk, cheap ones (writes) with the next other."""
+        """Journal an operation in a sandbox, cheap ones (writes) with the next other."""
         values = (key, number, kind, json.dumps(outcome), seconds, time.time())
         self._do("INSERT OR REPLACE INTO executions VALUES (?, ?, ?, ?, ?, ?)", *values)
         if kind != "write":

@@ -82,8 +82,13 @@ async def test_who_waits_for_the_disk_waits_for_all_who_wrote(tmp_path: Path, mo
         assert len(done) == 20
         assert disk.synced <= 2, "once for the first, once for those who wrote meanwhile"
         before = disk.synced
+        await one("soon")
+        assert disk.synced == before, "it has been waited for a moment ago"
+        monkeypatch.setattr("harness.journal.SYNC_SECONDS", 0.0)
         await journal.synced()
-        assert disk.synced == before
+        assert disk.synced == before + 1
+        await journal.synced()
+        assert disk.synced == before + 1, "it has everything"
 
 
 @pytest.mark.anyio

@@ -87,7 +87,7 @@ class Portions:
         return tuple(Completion(f"seed {seed + number}", "stop", Usage(calls=not number)) for number in range(n))
 
 
-async def test_an_answer_is_on_the_disk_before_anybody_builds_on_it(tmp_path: Path) -> None:
+async def test_an_answer_is_journaled_before_anybody_builds_on_it(tmp_path: Path) -> None:
     waited: list[str] = []
 
     class Waiting(Journal):
