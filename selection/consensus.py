@@ -15,7 +15,7 @@ from selection.vote import Standing
 RAISES = "raises "
 """How an output begins that is an exception; a text that is returned begins with a quote."""
 MOST_PROBED = 16
-"""Classes that are probed, at most; two executions each. Of 32 candidates up to 14 are twins that are worth it."""
+"""Classes that are probed, at most. Of 32 candidates up to 14 are twins that are worth it."""
 
 Outputs = Mapping[ClassId, str]
 """What each class gave for one input; a class without an output is missing."""

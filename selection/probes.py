@@ -24,6 +24,7 @@ from typing import cast
 
 import anyio
 
+from agent.parallel import each
 from agent.snippet import module_name
 from agent.trajectory import ISSUE, ScriptId, TestScript
 from sandbox.base import UNEDITED, Limits, Patch, RepoPath, Sandbox, Tree, digest_of
@@ -92,7 +93,11 @@ async def probe(
     inputs = inputs_of([*written(issue, touched), *calls], touched, most, seed)
     if not inputs:
         return ()
-    once, again = [await outputs_of(inputs, UNEDITED, sandbox, seed=seed, hash_seed=h, limits=limits) for h in (0, 1)]
+
+    async def unedited(hash_seed: int) -> dict[int, str]:
+        return await outputs_of(inputs, UNEDITED, sandbox, seed=seed, hash_seed=hash_seed, limits=limits)
+
+    once, again = await each((0, 1), unedited, at_once=parallel)
     # What gives no output there, or another one each time, would not on the classes.
     same = [number for number, text in sorted(once.items()) if again.get(number) == text]
     inputs, before = [inputs[number] for number in same], [once[number] for number in same]
