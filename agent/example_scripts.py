@@ -77,8 +77,9 @@ async def issue_scripts(ground: Ground) -> tuple[TestScript, ...]:
     functions = functions_named(ground.task.issue, ground.context.tree, ground.context.paths)
     sources: dict[str, Example] = {}
     for example in examples_of(ground.task.issue, functions):
-        if (source := script_of(example, ground.symbols)) is not None:
-            sources.setdefault(source, example)
+        meant = _meant(example, functions, ground.symbols)
+        if (source := script_of(meant, ground.symbols)) is not None:
+            sources.setdefault(source, meant)
 
     async def one(numbered: tuple[int, str]) -> TestScript | None:
         number, source = numbered
@@ -100,6 +101,25 @@ def _guards(script: TestScript, example: Example, others: Sequence[tuple[TestScr
         return False
     contested = any(other.question == example.question and other != example for _, other in others)
     return not contested and any(shows.valid and other.block == example.block for shows, other in others)
+
+
+def _meant(example: Example, functions: Mapping[str, Sequence[str]], symbols: Symbols) -> Example:
+    """The example with the call of the function that it means.
+
+    Where it calls what nobody defines, and the issue names one function only, which takes as many arguments, it is that
+    one: whoever renamed it forgot the example.
+    """
+    call = parsed(example.call)
+    if len(functions) != 1 or example.setup or not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+        return example
+    ((name, parameters),) = functions.items()
+    unknown = unbound(ast.Module([ast.Expr(call.func)], []), symbols)
+    if not unknown or any(unknown[0] in names for names in symbols.modules.values()):
+        return example
+    if call.keywords or len(call.args) > len(parameters):
+        return example
+    call.func.id = name
+    return replace(example, call=ast.unparse(call))
 
 
 def script_of(example: Example, symbols: Symbols) -> str | None:

@@ -192,6 +192,25 @@ async def test_an_example_that_the_sandbox_lost_is_left_out(monkeypatch: pytest.
     assert memory.kinds() == ["example_failed"]
 
 
+@pytest.mark.parametrize(
+    ("issue", "found"),
+    [
+        ("give is wrong:\n>>> giv(1)\n2\n", ["give(1)"]),
+        ("give is wrong:\n>>> give(1)\n2\n", ["give(1)"]),
+        ("give is wrong:\n>>> giv(1, 2)\n2\n", []),
+        ("give and fail are wrong:\n>>> giv(1)\n2\n", []),
+        ("give is wrong:\n>>> len('ab')\n2\n", []),
+        ("give is wrong:\n>>> Money(1)\n2\n", ["Money(1)"]),
+    ],
+)
+async def test_a_call_of_what_nobody_defines_means_the_one_function_that_the_issue_names(
+    monkeypatch: pytest.MonkeyPatch, issue: str, found: list[str]
+) -> None:
+    scripts, _ = await made(monkeypatch, issue, lambda _, __: Verdict.FAILED)
+    assert [call for call in found if any(f"{call}\n" in script.source for script in scripts)] == found
+    assert len(scripts) == len(found)
+
+
 async def test_an_issue_without_examples_runs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     scripts, _ = await made(monkeypatch, "It is slow.", holds())
     assert scripts == ()
