@@ -112,3 +112,13 @@ def test_a_run_without_labels_says_how_to_get_them(tmp_path: Path, result: Resul
     pool = read_pool([str(run)])
     assert [task.id for task in pool.tasks] == ["two"]
     assert "1 tasks lack labels" in pool.notes[0]
+
+
+def test_examples_of_the_issue_cost_no_tokens(result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spent = {(f"trajectory-{n}", stage): 30 + n for n in range(3) for stage in ("test_writing", "editing")}
+    monkeypatch.setattr("harness.study_run._tokens", lambda _: spent)
+    example = ScriptRecord(id="script-issue-0", trajectory="issue", source="assert y", valid=False, weight=0.0)
+    with_example = result.model_copy(update={"scripts": (*result.scripts, example)})
+    known = labels(tmp_path, candidate_0=True, candidate_1=False, candidate_2=False)
+    (task,) = read_pool([str(run_folder(tmp_path, with_example))], [known]).tasks
+    assert [script.completion_tokens for script in task.scripts] == [30, 31, 32, 0]
