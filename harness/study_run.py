@@ -67,8 +67,8 @@ def _task(name: str, folder: Path, result: Result, labels: Labels) -> PoolTask:
     counted = set[str]()
     scripts: list[PoolScript] = []
     for script in result.scripts:
-        # A trajectory's tokens are its first script's: one that was rewritten while editing costs no turn of its own, and
-        # the examples cost none.
+        # A trajectory's tokens are its first script's: one that was rewritten while editing costs no turn of its own.
+        # The examples cost none.
         first = script.trajectory not in counted
         counted.add(script.trajectory)
         spent = tokens.get((script.trajectory, Stage.TEST_WRITING), 0) if first else 0
