@@ -7,6 +7,8 @@ shuffled. Two styles: a small model is asked for one thing at a time, a strong o
 
 from __future__ import annotations
 
+import io
+import tokenize
 from collections.abc import Mapping, Sequence
 
 from agent.model.base import Profile
@@ -119,7 +121,7 @@ def _one(kind: str, who: str, run: ScriptRun) -> str:
 
 
 def plain_diff(diff: str) -> str:
-    """A diff for reading: without git's index lines, and without added or removed lines that are only a comment.
+    """A diff for reading: without git's index lines, and without comments in added or removed lines of Python.
 
     Comments are where a candidate would speak to its judge. Only display: what is executed is the whole patch.
     """
@@ -130,7 +132,20 @@ def plain_diff(diff: str) -> str:
             python = line.rstrip('"').endswith(".py")
         if line.startswith(("index ", "similarity ", "dissimilarity ")):
             continue
-        if python and line[:1] in "+-" and line[1:].lstrip().startswith("#") and not line.startswith(("+++", "---")):
-            continue
+        if python and line[:1] in ("+", "-") and not line.startswith(("+++", "---")):
+            code = _without_comment(line[1:])
+            if line[1:].strip() and not code:
+                continue
+            line = line[:1] + code
         kept.append(line)
     return "\n".join(kept)
+
+
+def _without_comment(line: str) -> str:
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(line.lstrip()).readline):
+            if token.type == tokenize.COMMENT:
+                return line[: len(line) - len(line.lstrip()) + token.start[1]].rstrip()
+    except (tokenize.TokenError, SyntaxError):
+        return line  # part of something that goes on in other lines
+    return line

@@ -61,14 +61,14 @@ def test_an_unreadable_answer_is_told_what_to_write() -> None:
 def test_comments_and_index_lines_are_not_shown() -> None:
     diff = (
         "diff --git a/m.py b/m.py\nindex 1..2 100644\n--- a/m.py\n+++ b/m.py\n@@ -1 +1,3 @@\n-# old\n"
-        "+    # new\n+x = 1  # stays\n"
+        '+    # new\n+x = \'#1\'  # this is the right one\n+\n+    text = """a # stays\n'
         "diff --git a/a.md b/a.md\n--- a/a.md\n+++ b/a.md\n@@ -1 +1 @@\n+# Title\n"
     )
     shown = plain_diff(diff)
     assert "index" not in shown
     assert "old" not in shown
     assert "new" not in shown
-    assert "+x = 1  # stays" in shown
+    assert '\n+x = \'#1\'\n+\n+    text = """a # stays\n' in shown
     assert "+# Title" in shown
 
 
