@@ -28,6 +28,9 @@ from selection.execute import retried, side_by_side
 from selection.repository_tests import TestCommand, TestRun, find_command, is_test_file, narrowed, run_tests
 from selection.steering import steering, steers
 
+FEW = (12, 3)
+"""Test files that run where the whole suite does not fit; the second number where the first does not fit either."""
+
 NO_END = "the tests did not end"
 """Stands among the broken tests for a run that never ended where the unedited tree's did."""
 
@@ -46,7 +49,8 @@ async def regressions(
 ) -> Regressions:
     """Run the repository's tests on the unedited tree twice and on each class once, within about `seconds` in all.
 
-    Where the whole suite does not fit, only test files that name a touched module run. Nothing to run, or a sandbox
+    Where the whole suite does not fit, only a few test files run, those first whose name or imports are a touched
+    module's, and fewer still where these do not fit. Nothing to run, or a sandbox
     that stays lost, gives an empty record whose note says why.
     """
     touched = {c.id: touched_files(c.patch) for c in classes}
@@ -77,11 +81,16 @@ async def _measured(
     first = await _run(command, sandbox, UNEDITED, {}, share)
     if first.passed is None:
         files = relevant_tests(tree, [path for paths in touched.values() for path in paths])
-        fewer = narrowed(command, files)
-        if fewer is None:
-            return Regressions(command.shown, (), (), {}, f"The tests take longer than {share:.0f} s: not used.")
-        notes.append(f"The whole suite takes longer than {share:.0f} s: only {_files(len(files))} relevant ran.")
-        command, first = fewer, await _run(fewer, sandbox, UNEDITED, {}, share)
+        whole = command
+        for most in FEW:
+            fewer = narrowed(whole, files[:most])
+            if fewer is None:
+                return Regressions(command.shown, (), (), {}, f"The tests take longer than {share:.0f} s: not used.")
+            command, first = fewer, await _run(fewer, sandbox, UNEDITED, {}, share)
+            if first.passed is not None:
+                break
+        ran = _files(min(most, len(files)))
+        notes.append(f"The whole suite takes longer than {share:.0f} s: only {ran} relevant ran.")
     recorder.stage("regression", 1, 2 + len(classes))
     if first.passed is None:
         return Regressions(command.shown, (), (), {}, " ".join([*notes, "That too did not end in time: not used."]))
@@ -187,19 +196,42 @@ def is_protected(path: RepoPath, tree: Tree) -> bool:
 
 
 def relevant_tests(tree: Tree, touched: Sequence[RepoPath]) -> tuple[RepoPath, ...]:
-    """Test files that name a touched module, in their text or in their own name."""
-    words = sorted({_module_word(path) for path in touched if path.endswith(".py")} - {""})
+    """Test files about a touched module, best first: named after it, importing it, in a place named so, naming it."""
+    modules = [path for path in dict.fromkeys(touched) if path.endswith(".py") and not is_test_file(path)]
+    words = sorted({_module_word(path) for path in modules} - {""})
     if not words:
         return ()
-    pattern = re.compile(rb"\b(" + b"|".join(re.escape(word.encode()) for word in words) + rb")\b")
-    return tuple(
-        path
-        for path in sorted(tree)
-        if path.endswith(".py")
-        and is_test_file(path)
-        and PurePosixPath(path).name not in ("conftest.py", "__init__.py")
-        and (pattern.search(tree[path]) or any(word in PurePosixPath(path).stem for word in words))
-    )
+    named = re.compile(rb"\b(" + b"|".join(re.escape(word.encode()) for word in words) + rb")\b")
+    imports = re.compile(b"|".join(_imports(path) for path in modules))
+    names = {name for word in words for name in (f"test_{word}", f"{word}_test", f"tests_{word}")}
+    found: list[tuple[int, RepoPath]] = []
+    for path in sorted(tree):
+        parts = PurePosixPath(path)
+        if parts.suffix != ".py" or not is_test_file(path) or parts.name in ("conftest.py", "__init__.py"):
+            continue
+        text = tree[path]
+        about = (
+            parts.stem in names,
+            imports.search(text),
+            any(word in name for word in words for name in parts.with_suffix("").parts[-2:]),
+            named.search(text),
+        )
+        if any(about):
+            first = next(rank for rank, holds in enumerate(about) if holds)
+            found.append((first if _TESTS.search(text) else len(about), path))  # what tests import goes last
+    return tuple(path for _, path in sorted(found))
+
+
+_TESTS = re.compile(rb"^\s*(?:async )?def test|^class \w*Test", re.MULTILINE)
+
+
+def _imports(path: str) -> bytes:
+    """A pattern of what imports a module: `import a.b`, `from a.b import`, `from a import b`."""
+    parts = PurePosixPath(path.removeprefix("src/").removeprefix("lib/")).with_suffix("").parts
+    parts = parts[:-1] if parts[-1] == "__init__" else parts
+    whole = re.escape(".".join(parts).encode())
+    above, last = re.escape(".".join(parts[:-1]).encode()), re.escape("".join(parts[-1:]).encode())
+    return rb"\b(?:import|from) " + whole + rb"\b|\bfrom " + above + rb" import [^\n]*\b" + last + rb"\b"
 
 
 def _module_word(path: str) -> str:

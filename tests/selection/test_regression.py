@@ -192,6 +192,27 @@ def test_relevant_tests_name_a_touched_module() -> None:
     assert relevant_tests(tree, [RepoPath("README.md")]) == ()
 
 
+def test_the_best_test_files_come_first() -> None:
+    test = b"def test_x(): pass\n"
+    tree: Tree = {
+        RepoPath("lib/shop/till.py"): b"",
+        RepoPath("tests/test_a.py"): b"the till\n" + test,
+        RepoPath("tests/test_b.py"): b"from shop import coins, till\n" + test,
+        RepoPath("tests/test_till.py"): test,
+        RepoPath("tests/till_errors/test_c.py"): test,
+        RepoPath("tests/till_errors/urls.py"): b"import shop.till",
+        RepoPath("tests/test_d.py"): b"from shop import tiller\n" + test,
+    }
+    names = ["test_till.py", "test_b.py", "till_errors/test_c.py", "test_a.py", "till_errors/urls.py"]
+    assert relevant_tests(tree, [RepoPath("lib/shop/till.py")]) == tuple(f"tests/{name}" for name in names)
+
+
+async def test_fewer_files_run_where_the_relevant_ones_do_not_fit(fake: FakeSandbox) -> None:
+    many: Tree = {RepoPath(f"tests/test_{n}.py"): b"from m import x\ndef test(): pass\n" for n in range(20)}
+    done = await found(FakeSandbox({**FILES, **many}, lambda files, run: None), [patch_class("c1", patch_to(1))])
+    assert "12 files" in done.note
+
+
 async def test_a_sandbox_lost_on_a_class_is_a_note_too(fake: FakeSandbox) -> None:
     def suite(files: Mapping[RepoPath, bytes], run: int) -> Mapping[str, bool | None]:
         if run > 2:
