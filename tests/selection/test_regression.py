@@ -5,7 +5,7 @@ import pytest
 from sandbox.base import Patch, RepoPath, Tree
 from sandbox.errors import SandboxLost
 from selection.base import ClassId, PatchClass, Regressions
-from selection.regression import CONTRADICTED, NO_END, regressions, relevant_tests, touched_files, vetoes
+from selection.regression import CONTRADICTED, MANY, NO_END, regressions, relevant_tests, touched_files, vetoes
 from tests.selection.fakes import MODULE, FakeSandbox, ListRecorder, patch_class, patch_to, task
 
 TEST = RepoPath("tests/test_m.py")
@@ -210,7 +210,15 @@ def test_the_best_test_files_come_first() -> None:
 async def test_fewer_files_run_where_the_relevant_ones_do_not_fit(fake: FakeSandbox) -> None:
     many: Tree = {RepoPath(f"tests/test_{n}.py"): b"from m import x\ndef test(): pass\n" for n in range(20)}
     done = await found(FakeSandbox({**FILES, **many}, lambda files, run: None), [patch_class("c1", patch_to(1))])
-    assert "12 files" in done.note
+    assert "8 files" in done.note
+
+
+async def test_a_large_suite_is_not_tried_as_a_whole(fake: FakeSandbox) -> None:
+    many: Tree = {RepoPath(f"tests/test_{n}.py"): b"def test(): pass\n" for n in range(MANY)}
+    sandbox = FakeSandbox({**FILES, **many}, lambda *_: {"t::a": True})
+    done = await found(sandbox, [patch_class("c1", patch_to(1))])
+    assert "more than 250 files: only a file" in done.note
+    assert [argv[-1] for argv in sandbox.argvs[1:]] == ["tests/test_m.py"] * 3
 
 
 async def test_a_sandbox_lost_on_a_class_is_a_note_too(fake: FakeSandbox) -> None:
