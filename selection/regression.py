@@ -86,15 +86,15 @@ async def _measured(
     first = TestRun(None, 0.0) if large else await _run(command, sandbox, UNEDITED, {}, share)
     if first.passed is None:
         files = relevant_tests(tree, [path for paths in touched.values() for path in paths])
+        why = f"has more than {MANY} files" if large else f"takes longer than {share:.0f} s"
         whole, few = command, files
         for few in (files[:most] for most in FEW):
             fewer = narrowed(whole, few)
             if fewer is None:
-                return Regressions(command.shown, (), (), {}, f"The tests take longer than {share:.0f} s: not used.")
+                return Regressions(command.shown, (), (), {}, f"The whole suite {why}: not used.")
             command, first = fewer, await _run(fewer, sandbox, UNEDITED, {}, share)
             if first.passed is not None:
                 break
-        why = f"has more than {MANY} files" if large else f"takes longer than {share:.0f} s"
         notes.append(f"The whole suite {why}: only {_files(len(few))} relevant ran.")
     recorder.stage("regression", 1, 2 + len(classes))
     if first.passed is None:

@@ -124,7 +124,7 @@ async def test_a_suite_that_does_not_fit_is_narrowed_to_what_looks_relevant(fake
 async def test_a_command_that_does_not_fit_is_left_out(fake: FakeSandbox) -> None:
     done = await found(FakeSandbox(FILES, lambda *_: None), [patch_class("c1", patch_to(1))], 100.0, "make test")
     assert done.broken == {}
-    assert "take longer than 67 s" in done.note
+    assert "takes longer than 67 s" in done.note
 
 
 async def test_no_tests_is_a_note(fake: FakeSandbox) -> None:
