@@ -115,8 +115,10 @@ async def _measured(
         protected = {path: tree.get(path) for path in touched[patch_class.id] if is_protected(path, tree)}
         async with limiter:
             try:
-                # Three times the baseline, and a start-up's worth: a slow neighbour is no regression.
-                run = await _run(command, sandbox, patch_class.patch, protected, 3 * first.seconds + 10)
+                # Three times the baseline, and a start-up's worth: a slow neighbour is no regression. Never less than
+                # its share, for tests that break at once on the unedited tree may take their time with a right fix.
+                long = max(share, 3 * first.seconds + 10)
+                run = await _run(command, sandbox, patch_class.patch, protected, long)
             except PatchRejected:
                 return  # the matrix has said so already
         outcome = run.passed
