@@ -113,6 +113,13 @@ async def test_a_run_that_ends_no_more_is_broken(fake: FakeSandbox) -> None:
     assert done.broken == {"c7": (NO_END,), "c1": ()}
 
 
+async def test_a_run_that_ends_no_more_says_nothing_where_most_tests_broke(fake: FakeSandbox) -> None:
+    before = {"t::a": True, "t::b": False, "t::c": False}
+    suite = lambda files, run: None if b"7" in files[MODULE] else before  # noqa: E731
+    done = await found(FakeSandbox(FILES, suite), [patch_class("c7", patch_to(7))])
+    assert done.broken == {"c7": ()}
+
+
 async def test_a_suite_that_does_not_fit_is_narrowed_to_what_looks_relevant(fake: FakeSandbox) -> None:
     sandbox = FakeSandbox(FILES, lambda files, run: None)
     done = await found(sandbox, [patch_class("c1", patch_to(1))])
