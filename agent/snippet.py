@@ -35,6 +35,8 @@ class ScriptProblem:
     """Why there is none; told to the model."""
 
     message: str
+    unchecked: str = ""
+    """A script that checks nothing: it can still show an issue that is an exception."""
 
 
 def code_blocks(text: str) -> list[tuple[str, str]]:
@@ -133,13 +135,15 @@ def read_script(text: str, symbols: Symbols, *, asserts: bool) -> Script | Scrip
     _own_imports(module, symbols)
     if (problem := _copies(module, symbols)) is not None:
         return problem
-    if asserts and not _asserts(module):
-        return ScriptProblem("The script holds no assert statement, so it cannot fail.")
+    checks = _asserts(module)
     _called(module)
     _missing_imports(module, symbols)
-    if not asserts and not _asserts(module) and not re.search(r"\bexit\(|SystemExit", source):
+    if not asserts and not checks and not re.search(r"\bexit\(|SystemExit", source):
         return ScriptProblem("The script never exits with code 2, so it cannot show the issue.")
     ast.fix_missing_locations(module)
+    if asserts and not checks:
+        whole = ast.unparse(module) + "\n"
+        return ScriptProblem("The script holds no assert statement, so it cannot fail.", whole)
     # Only a mended script is printed anew: that drops its comments.
     return Script(source.strip() + "\n" if ast.dump(module) == before else ast.unparse(module) + "\n")
 
