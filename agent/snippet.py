@@ -142,7 +142,8 @@ def read_script(text: str, symbols: Symbols, *, asserts: bool) -> Script | Scrip
         return ScriptProblem("The script never exits with code 2, so it cannot show the issue.")
     ast.fix_missing_locations(module)
     if asserts and not checks:
-        whole = ast.unparse(module) + "\n"
+        # The runner does not even begin a script without any check.
+        whole = ast.unparse(module) + "\nassert True, 'it came to its end'\n"
         return ScriptProblem("The script holds no assert statement, so it cannot fail.", whole)
     # Only a mended script is printed anew: that drops its comments.
     return Script(source.strip() + "\n" if ast.dump(module) == before else ast.unparse(module) + "\n")

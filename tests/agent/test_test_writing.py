@@ -168,12 +168,12 @@ async def test_the_exception_of_which_the_issue_complains_counts_as_failing(
 async def test_a_script_that_only_raises_what_the_issue_complains_of_is_one(
     monkeypatch: pytest.MonkeyPatch, issue: str, valid: bool
 ) -> None:
-    source = "from clock import parse\nparse('2h')\n"
+    source = "from clock import parse\nparse('2h')\nassert True, 'it came to its end'\n"
 
     def raising(source: str, patch: Patch) -> Verdict:
         return Verdict.FAILED if "except ValueError" in source else Verdict.BROKEN
 
-    rules = [Rule(fence(source))]
+    rules = [Rule(fence("from clock import parse\nparse('2h')"))]
     ground, _, _, memory = ground_of(monkeypatch, rules, judge=raising, issue=issue, outputs={source: TRACE})
     script = await write_script(ground, "trajectory-0", 1)
     assert (script is not None) is valid
