@@ -25,9 +25,8 @@ _NEVER_CODE = frozenset({"diff", "json", "bash", "sh", "text", "console", "toml"
 
 @dataclass(frozen=True)
 class Script:
-    """A script that can be run."""
-
     source: str
+    """It can be run."""
 
 
 @dataclass(frozen=True)
@@ -257,10 +256,10 @@ def guarded(source: str, exception: str) -> str:
     """The script with one exception turned into a failed assertion: for an issue that says code raises it wrongly."""
     body = ast.parse(source).body
     head = "\n".join(ast.unparse(node) for node in body if isinstance(node, ast.Import | ast.ImportFrom))
-    rest = "\n".join(ast.unparse(node) for node in body if not isinstance(node, ast.Import | ast.ImportFrom)) or "pass"
-    inner = "\n".join(f"    {line}" for line in rest.splitlines())
+    rest = [ast.unparse(node) for node in body if not isinstance(node, ast.Import | ast.ImportFrom)] or ["pass"]
+    inner = "\n".join(rest).replace("\n", "\n    ")
     return (
-        f"{head}\n\ntry:\n{inner}\nexcept {exception} as _raised:\n"
+        f"{head}\n\ntry:\n    {inner}\nexcept {exception} as _raised:\n"
         f'    raise AssertionError(f"{exception}: {{_raised}}") from _raised\n'
     )
 
