@@ -75,9 +75,30 @@ def _named(source: str) -> str:
 
 
 def _normal(text: str) -> str:
-    """The text without what copying adds at its ends; a diff's last line has its line break."""
+    """The text without what copying adds at its ends, and with the blank lines that it takes away there.
+
+    A diff's last line has its line break, and its last hunk the blank lines of context that it counts.
+    """
     text = text.lstrip("\r\n")
-    return text if not text.strip() or text.endswith("\n") else text + "\n"
+    if not text.strip():
+        return text
+    return (text if text.endswith("\n") else text + "\n") + " \n" * _lost(text)
+
+
+_HUNK = re.compile(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@.*\n", re.MULTILINE)
+
+
+def _lost(text: str) -> int:
+    """Lines of context that the last hunk of a diff lacks: at most three, which is all the context that git shows."""
+    hunks = list(_HUNK.finditer(text))
+    if not hunks:
+        return 0
+    last = hunks[-1]
+    old, new = (1 if number is None else int(number) for number in last.groups())
+    for line in text[last.end() :].removesuffix("\n").split("\n"):
+        old -= line[:1] in ("", " ", "-")
+        new -= line[:1] in ("", " ", "+")
+    return old if old == new and 0 < old <= 3 else 0
 
 
 async def _looked_at(text: str, sandbox: Sandbox, tree: Tree) -> tuple[Patch | None, tuple[str, ...]]:

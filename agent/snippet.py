@@ -25,9 +25,8 @@ _NEVER_CODE = frozenset({"diff", "json", "bash", "sh", "text", "console", "toml"
 
 @dataclass(frozen=True)
 class Script:
-    """A script that can be run."""
-
     source: str
+    """It can be run."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,7 @@ class ScriptProblem:
     """Why there is none; told to the model."""
 
     message: str
+    unchecked: str = ""  # a script that checks nothing can still show an issue that is an exception
 
 
 def code_blocks(text: str) -> list[tuple[str, str]]:
@@ -133,13 +133,15 @@ def read_script(text: str, symbols: Symbols, *, asserts: bool) -> Script | Scrip
     _own_imports(module, symbols)
     if (problem := _copies(module, symbols)) is not None:
         return problem
-    if asserts and not _asserts(module):
-        return ScriptProblem("The script holds no assert statement, so it cannot fail.")
+    checks = _asserts(module)
     _called(module)
     _missing_imports(module, symbols)
-    if not asserts and not _asserts(module) and not re.search(r"\bexit\(|SystemExit", source):
+    if not asserts and not checks and not re.search(r"\bexit\(|SystemExit", source):
         return ScriptProblem("The script never exits with code 2, so it cannot show the issue.")
     ast.fix_missing_locations(module)
+    if asserts and not checks:  # the runner does not even begin a script without any check
+        whole = ast.unparse(module) + "\nassert True, 'it came to its end'\n"
+        return ScriptProblem("The script holds no assert statement, so it cannot fail.", whole)
     # Only a mended script is printed anew: that drops its comments.
     return Script(source.strip() + "\n" if ast.dump(module) == before else ast.unparse(module) + "\n")
 
@@ -252,14 +254,12 @@ def _called(module: ast.Module) -> None:
 
 def guarded(source: str, exception: str) -> str:
     """The script with one exception turned into a failed assertion: for an issue that says code raises it wrongly."""
-    module = ast.parse(source)
-    imports = [node for node in module.body if isinstance(node, ast.Import | ast.ImportFrom)]
-    rest = [node for node in module.body if not isinstance(node, ast.Import | ast.ImportFrom)]
-    body = "\n".join(ast.unparse(node) for node in rest) or "pass"
-    inner = "\n".join(f"    {line}" for line in body.splitlines())
-    head = "\n".join(ast.unparse(node) for node in imports)
+    body = ast.parse(source).body
+    head = "\n".join(ast.unparse(node) for node in body if isinstance(node, ast.Import | ast.ImportFrom))
+    rest = [ast.unparse(node) for node in body if not isinstance(node, ast.Import | ast.ImportFrom)] or ["pass"]
+    inner = "\n".join(rest).replace("\n", "\n    ")
     return (
-        f"{head}\n\ntry:\n{inner}\nexcept {exception} as _raised:\n"
+        f"{head}\n\ntry:\n    {inner}\nexcept {exception} as _raised:\n"
         f'    raise AssertionError(f"{exception}: {{_raised}}") from _raised\n'
     )
 

@@ -24,4 +24,5 @@ class Task:
     snapshot: Snapshot | None = None
     """The tree at the base commit; None where the environment's image holds the repository already."""
     test_command: str | None = None
-    """Shell command that runs the repository's own tests; found in the repository when None."""
+    """Shell command that runs the repository's own tests, with `{tests}` where it takes some test files only;
+    found in the repository when None."""

@@ -42,13 +42,19 @@ async def write_script(
             ground.recorder.note("trajectory_ended", {"trajectory": trajectory, "why": str(error)[:300]})
             return best
         read = read_script(answer.text, ground.symbols, asserts=profile.script_style == "asserts")
+        name = ScriptId(f"script-{trajectory}-{turn}")
         if isinstance(read, ScriptProblem):
+            if read.unchecked:
+                source, run = await on_unedited(ground, read.unchecked)
+                if source != read.unchecked:  # the exception that the issue complains of: that is what it checks now
+                    exchange.close(Outcome.SCRIPT_VALID)
+                    return TestScript(name, source, True, trajectory, run)
             prompt = prompts.unreadable(profile, read.message)
             exchange.close(Outcome.UNREADABLE, prompt)
             continue
         source, run = await on_unedited(ground, read.source)
         valid = is_valid(run, ground)
-        script = TestScript(ScriptId(f"script-{trajectory}-{turn}"), source, valid, trajectory, run)
+        script = TestScript(name, source, valid, trajectory, run)
         if best is None or _WORTH[run.verdict] > _WORTH[best.on_unedited.verdict]:
             best = script
         if script.valid:

@@ -123,7 +123,10 @@ class EnvironmentSettings(Section):
         default=None, description="Shell commands that install the project, run with network."
     )
     env: dict[str, str] = Field(default_factory=dict[str, str], description="Environment variables inside the sandbox.")
-    test_command: str | None = Field(default=None, description="Shell command that runs the repository's own tests.")
+    test_command: str | None = Field(
+        default=None,
+        description="Shell command that runs the repository's own tests, `{tests}` where it takes files of them.",
+    )
 
     @model_validator(mode="after")
     def _one_source(self) -> EnvironmentSettings:

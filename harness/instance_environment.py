@@ -15,6 +15,7 @@ from harness.environments import find_environment
 from harness.instances import Instance
 from harness.repository import Repository
 from sandbox.base import Environment, ImageName
+from selection.repository_tests import PLACE
 
 NAMESPACE = "swebench"
 """Where the images of SWE-bench, Lite, Verified and Multilingual lie."""
@@ -23,13 +24,17 @@ LIVE_NAMESPACE = "starryzhang"
 """Where those of SWE-bench-Live lie; its rows name a parser, the others' do not."""
 
 
+_LABELS = {"django/django": rf"$(printf '%s\n' {PLACE} | sed -e 's#^tests/##' -e 's#\.py$##' -e 's#/#.#g')"}
+"""Django's runner takes the dotted names of test modules, below its tests folder, in place of files."""
+
+
 @dataclass(frozen=True)
 class InstanceSetup:
     """What a task's code runs in."""
 
     environment: Environment
     test_command: str | None
-    """Shell command that runs the repository's whole test suite; None where none is known."""
+    """Shell command that runs the repository's test suite; None where none is known."""
     reason: str
 
 
@@ -69,5 +74,8 @@ def test_commands(instance: Instance) -> tuple[str, ...]:
 
 
 def suite_command(instance: Instance) -> str | None:
-    """One shell command for the whole suite."""
-    return " && ".join(command.replace("{tests}", "").strip() for command in test_commands(instance)) or None
+    """One shell command for the whole suite, with `{tests}` where a single command takes test files."""
+    commands = test_commands(instance)
+    if len(commands) != 1 or PLACE in commands[0]:
+        return " && ".join(map(str.strip, commands)) or None
+    return f"{commands[0].strip()} {_LABELS.get(instance.repo, PLACE)}"

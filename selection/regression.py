@@ -28,6 +28,13 @@ from selection.execute import retried, side_by_side
 from selection.repository_tests import TestCommand, TestRun, find_command, is_test_file, narrowed, run_tests
 from selection.steering import steering, steers
 
+FEW = (8, 2)
+"""Test files that run where the whole suite does not fit; the second number where the first does not fit either."""
+
+MANY = 250
+"""Test files beyond which the whole suite is not tried where a few can run: it takes many minutes in Django and sympy,
+and trying it costs as much as all classes."""
+
 NO_END = "the tests did not end"
 """Stands among the broken tests for a run that never ended where the unedited tree's did."""
 
@@ -46,7 +53,8 @@ async def regressions(
 ) -> Regressions:
     """Run the repository's tests on the unedited tree twice and on each class once, within about `seconds` in all.
 
-    Where the whole suite does not fit, only test files that name a touched module run. Nothing to run, or a sandbox
+    Where the whole suite does not fit, only a few test files run, those first whose name or imports are a touched
+    module's, and fewer still where these do not fit. Nothing to run, or a sandbox
     that stays lost, gives an empty record whose note says why.
     """
     touched = {c.id: touched_files(c.patch) for c in classes}
@@ -74,14 +82,20 @@ async def _measured(
     share = max(5.0, seconds * max(1, parallel) / (2 + len(classes)))
     notes: list[str] = []
     recorder.stage("regression", 0, 2 + len(classes))
-    first = await _run(command, sandbox, UNEDITED, {}, share)
+    large = narrowed(command, [RepoPath("any")]) is not None and sum(map(_holds_tests, tree)) > MANY
+    first = TestRun(None, 0.0) if large else await _run(command, sandbox, UNEDITED, {}, share)
     if first.passed is None:
         files = relevant_tests(tree, [path for paths in touched.values() for path in paths])
-        fewer = narrowed(command, files)
-        if fewer is None:
-            return Regressions(command.shown, (), (), {}, f"The tests take longer than {share:.0f} s: not used.")
-        notes.append(f"The whole suite takes longer than {share:.0f} s: only {_files(len(files))} relevant ran.")
-        command, first = fewer, await _run(fewer, sandbox, UNEDITED, {}, share)
+        why = f"has more than {MANY} files" if large else f"takes longer than {share:.0f} s"
+        whole, few = command, files
+        for few in (files[:most] for most in FEW):
+            fewer = narrowed(whole, few)
+            if fewer is None:
+                return Regressions(command.shown, (), (), {}, f"The whole suite {why}: not used.")
+            command, first = fewer, await _run(fewer, sandbox, UNEDITED, {}, share)
+            if first.passed is not None:
+                break
+        notes.append(f"The whole suite {why}: only {_files(len(few))} relevant ran.")
     recorder.stage("regression", 1, 2 + len(classes))
     if first.passed is None:
         return Regressions(command.shown, (), (), {}, " ".join([*notes, "That too did not end in time: not used."]))
@@ -101,13 +115,16 @@ async def _measured(
         protected = {path: tree.get(path) for path in touched[patch_class.id] if is_protected(path, tree)}
         async with limiter:
             try:
-                # Three times the baseline, and a start-up's worth: a slow neighbour is no regression.
-                run = await _run(command, sandbox, patch_class.patch, protected, 3 * first.seconds + 10)
+                # Three times the baseline, and a start-up's worth: a slow neighbour is no regression. Never less than
+                # its share, for tests that break at once on the unedited tree may take their time with a right fix.
+                long = max(share, 3 * first.seconds + 10)
+                run = await _run(command, sandbox, patch_class.patch, protected, long)
             except PatchRejected:
                 return  # the matrix has said so already
         outcome = run.passed
         if outcome is None:
-            broken[patch_class.id] = (NO_END,)
+            # Where most tests break at once on the unedited tree, a right fix runs for the first time, and for longer.
+            broken[patch_class.id] = (NO_END,) if 2 * len(passing) >= len(first.passed or ()) else ()
         elif first.agrees and not run.agrees:
             broken[patch_class.id] = (CONTRADICTED,)
         else:
@@ -143,6 +160,11 @@ async def _run(
             return await run_tests(command, workspace, seconds)
 
     return await retried(once)
+
+
+def _holds_tests(path: str) -> bool:
+    """Whether a file is a test by its name, and none that tests read or import."""
+    return path.endswith(".py") and is_test_file(path) and PurePosixPath(path).name.startswith("test")
 
 
 def _files(count: int) -> str:
@@ -187,19 +209,42 @@ def is_protected(path: RepoPath, tree: Tree) -> bool:
 
 
 def relevant_tests(tree: Tree, touched: Sequence[RepoPath]) -> tuple[RepoPath, ...]:
-    """Test files that name a touched module, in their text or in their own name."""
-    words = sorted({_module_word(path) for path in touched if path.endswith(".py")} - {""})
+    """Test files about a touched module, best first: named after it, importing it, in a place named so, naming it."""
+    modules = [path for path in dict.fromkeys(touched) if path.endswith(".py") and not is_test_file(path)]
+    words = sorted({_module_word(path) for path in modules} - {""})
     if not words:
         return ()
-    pattern = re.compile(rb"\b(" + b"|".join(re.escape(word.encode()) for word in words) + rb")\b")
-    return tuple(
-        path
-        for path in sorted(tree)
-        if path.endswith(".py")
-        and is_test_file(path)
-        and PurePosixPath(path).name not in ("conftest.py", "__init__.py")
-        and (pattern.search(tree[path]) or any(word in PurePosixPath(path).stem for word in words))
-    )
+    named = re.compile(rb"\b(" + b"|".join(re.escape(word.encode()) for word in words) + rb")\b")
+    imports = re.compile(b"|".join(_imports(path) for path in modules))
+    names = {name for word in words for name in (f"test_{word}", f"{word}_test", f"tests_{word}")}
+    found: list[tuple[int, RepoPath]] = []
+    for path in sorted(tree):
+        parts = PurePosixPath(path)
+        if parts.suffix != ".py" or not is_test_file(path) or parts.name in ("conftest.py", "__init__.py"):
+            continue
+        text = tree[path]
+        about = (
+            parts.stem in names,
+            imports.search(text),
+            any(word in name for word in words for name in parts.with_suffix("").parts[-2:]),
+            named.search(text),
+        )
+        if any(about):
+            first = next(rank for rank, holds in enumerate(about) if holds)
+            found.append((first if _TESTS.search(text) else len(about), path))  # what tests import goes last
+    return tuple(path for _, path in sorted(found))
+
+
+_TESTS = re.compile(rb"^\s*(?:async )?def test|^class \w*Test", re.MULTILINE)
+
+
+def _imports(path: str) -> bytes:
+    """A pattern of what imports a module: `import a.b`, `from a.b import`, `from a import b`."""
+    parts = PurePosixPath(path.removeprefix("src/").removeprefix("lib/")).with_suffix("").parts
+    parts = parts[:-1] if parts[-1] == "__init__" else parts
+    whole = re.escape(".".join(parts).encode())
+    above, last = re.escape(".".join(parts[:-1]).encode()), re.escape("".join(parts[-1:]).encode())
+    return rb"\b(?:import|from) " + whole + rb"\b|\bfrom " + above + rb" import [^\n]*\b" + last + rb"\b"
 
 
 def _module_word(path: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -13,6 +14,9 @@ from sandbox.base import Execution, Limits, RepoPath, Sandbox, Tree, Workspace
 from sandbox.errors import WorkspaceError
 from sandbox.script import module_command
 
+PLACE = "{tests}"
+"""Where a shell command takes test files; without any it runs all tests."""
+
 WHOLE_RUN = "the whole run"
 """Stands for all tests where the command's exit code is all that can be read."""
 
@@ -22,6 +26,8 @@ _XML = "/tmp/bestpatch-regression.xml"  # noqa: S108  a path inside the workspac
 _CONTINUE = ("--continue-on-collection-errors",)
 """One file that cannot be imported, often for want of an optional package, must not hide what the others say."""
 _UNITTEST_LINE = re.compile(r"^(\w+ \([\w.]+\)).* \.\.\. (ok|FAIL|ERROR|skipped|expected failure|unexpected success)")
+_SHORT_LINE = re.compile(r"^(test_\w+) (ok|F|E|s|f|X)$")
+"""Of runners that print a letter for each test, such as sympy's: passed, failed, broken, skipped, expected to fail."""
 
 
 class _Refused(ValueError):
@@ -37,7 +43,9 @@ class TestCommand:
     argv: tuple[str, ...]
     shown: str
     kind: str
-    """`pytest`: a JUnit report; `unittest`: the lines of -v; `shell`: a report if pytest wrote one, else the exit."""
+    """`pytest`: a JUnit report; `unittest`: the lines of -v; `shell`: whichever of these there is, else the exit."""
+    template: str = ""
+    """Of a shell command that takes test files: with `{tests}` in their place."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ def is_test_file(path: str) -> bool:
 async def find_command(task: Task, tree: Tree, sandbox: Sandbox, workspace: Workspace) -> TestCommand | str:
     """The task's own command, or pytest or unittest as the tree suggests; otherwise a sentence why there is none."""
     if task.test_command:
-        return TestCommand(("sh", "-c", task.test_command), task.test_command, "shell")
+        return _shell(task.test_command, ())
     tests = [path for path in tree if path.endswith(".py") and is_test_file(path)]
     if not tests and not _configures_pytest(tree):
         return "The repository has no tests that could be found."
@@ -84,9 +92,16 @@ async def find_command(task: Task, tree: Tree, sandbox: Sandbox, workspace: Work
 
 def narrowed(command: TestCommand, files: Sequence[RepoPath]) -> TestCommand | None:
     """The same command for some test files only; None where the command does not take files."""
+    if command.template and files:
+        return _shell(command.template, files)
     if command.kind != "pytest" or not files:
         return None
     return TestCommand((*command.argv, "--", *files), f"{command.shown} {' '.join(files)}", command.kind)
+
+
+def _shell(template: str, files: Sequence[RepoPath]) -> TestCommand:
+    text = template.replace(PLACE, shlex.join(files)).strip()
+    return TestCommand(("sh", "-c", text), text, "shell", template if PLACE in template else "")
 
 
 async def run_tests(command: TestCommand, workspace: Workspace, seconds: float) -> TestRun:
@@ -111,8 +126,8 @@ async def _outcomes(command: TestCommand, workspace: Workspace, execution: Execu
             if found := read_junit(await workspace.read(_XML)):
                 return found
         except (WorkspaceError, ValueError):
-            pass  # no report, or none that can be read: the exit code is left
-    elif found := read_unittest(execution.output):
+            pass  # no report, or none that can be read: the output or the exit code is left
+    if command.kind != "pytest" and (found := read_unittest(execution.output)):
         return found
     return {WHOLE_RUN: execution.exit_code == 0}
 
@@ -155,7 +170,10 @@ def read_junit(data: bytes) -> dict[str, bool]:
 
 
 def read_unittest(output: str) -> dict[str, bool]:
-    """Test name -> whether it passed, from the lines of `unittest -v`, skipped tests left out."""
+    """Test name -> whether it passed, from the lines of `unittest -v` or such, skipped tests left out.
+
+    A name that occurs twice passed when both passed.
+    """
     outcomes: dict[str, bool] = {}
     name = ""
     for line in output.splitlines():
@@ -164,6 +182,8 @@ def read_unittest(output: str) -> dict[str, bool]:
         elif head := re.match(r"^(\w+ \([\w.]+\))$", line):
             name = head[1]  # a test with a docstring: its first line and the outcome follow on the next line
             continue
+        elif short := _SHORT_LINE.match(line):
+            name, end = short[1], {"s": "skipped", "f": "expected failure"}.get(short[2], short[2])
         elif name and (tail := re.search(r" \.\.\. (ok|FAIL|ERROR|skipped)", line)):
             end = tail[1]
         else:

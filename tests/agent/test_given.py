@@ -25,6 +25,7 @@ FILES = {
     "calc.py": "def add(a, b):\n    return a - b\n",
     "pkg/__init__.py": "",
     "pkg/old_name.py": "".join(f"line_{number} = {number}\n" for number in range(40)),
+    "pkg/spaced.py": "one = 1\n\n\ntwo = 2\n",
     "pyproject.toml": "[project]\nname = 'x'\n",
     "tests/test_calc.py": "def test_nothing():\n    pass\n",
 }
@@ -99,6 +100,18 @@ async def test_what_copying_adds_and_takes_away_does_no_harm(sandbox: HostSandbo
         (one,) = await taken(sandbox, text)
         assert one.candidate is not None
         assert one.candidate.patch == patch
+
+
+async def test_blank_context_that_copying_took_away_is_given_back(
+    sandbox: HostSandbox, diff: Callable[..., str]
+) -> None:
+    patch = diff(lambda root: (root / "pkg/spaced.py").write_text("one = 3\n\n\ntwo = 2\n"))
+    cut = patch.replace(" two = 2\n", "").replace("-1,4 +1,4", "-1,3 +1,3")
+    assert cut.endswith("+one = 3\n \n \n")
+    (one, short) = await taken(sandbox, cut.rstrip(), cut.replace("-1,3 +1,3", "-1,8 +1,8").rstrip())
+    assert one.candidate is not None
+    assert one.candidate.patch == patch
+    assert short.candidate is None
 
 
 async def test_leftovers_are_left_out_and_named(sandbox: HostSandbox, diff: Callable[..., str]) -> None:

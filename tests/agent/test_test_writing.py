@@ -164,6 +164,23 @@ async def test_the_exception_of_which_the_issue_complains_counts_as_failing(
     assert ("except ValueError" in script.source) is valid
 
 
+@pytest.mark.parametrize(("issue", "valid"), [("It raises ValueError: invalid literal", True), ("It is wrong", False)])
+async def test_a_script_that_only_raises_what_the_issue_complains_of_is_one(
+    monkeypatch: pytest.MonkeyPatch, issue: str, valid: bool
+) -> None:
+    source = "from clock import parse\nparse('2h')\nassert True, 'it came to its end'\n"
+
+    def raising(source: str, patch: Patch) -> Verdict:
+        return Verdict.FAILED if "except ValueError" in source else Verdict.BROKEN
+
+    rules = [Rule(fence("from clock import parse\nparse('2h')"))]
+    ground, _, _, memory = ground_of(monkeypatch, rules, judge=raising, issue=issue, outputs={source: TRACE})
+    script = await write_script(ground, "trajectory-0", 1)
+    assert (script is not None) is valid
+    assert script is None or (script.valid and "raise AssertionError" in script.source)
+    assert [turn.outcome for turn in memory.turns] == [Outcome.SCRIPT_VALID if valid else Outcome.UNREADABLE]
+
+
 async def test_middle_turns_are_left_out_first_when_the_window_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     profile = replace(STRONG, context_tokens=1_400, script_tokens=200, edit_tokens=200)
     ground, model, _, _ = ground_of(monkeypatch, [Rule("x " * 400)], profile=profile)

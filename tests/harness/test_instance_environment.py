@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,13 @@ def test_with_a_repository(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_suite(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert suite_command(instance(environment={"test_cmd": "pytest {tests} -q"})) == "pytest  -q"
+    assert suite_command(instance(environment={"test_cmd": "pytest {tests} -q"})) == "pytest {tests} -q"
+    assert suite_command(instance(environment={"test_cmd": "pytest -rA"})) == "pytest -rA {tests}"
+    django = suite_command(instance(repo="django/django", environment={"test_cmd": "echo"})) or ""
+    for files, names in (("", "\n"), ("tests/auth_tests/test_x.py tests/a.py", "auth_tests.test_x a\n")):
+        shell = subprocess.run(
+            ["sh", "-c", django.replace("{tests}", files)], capture_output=True, text=True, check=True
+        )
+        assert shell.stdout == names
     assert suite_command(instance(test_cmds=["make build", "make test"])) == "make build && make test"
     assert suite_command(instance()) is None

@@ -149,7 +149,7 @@ def test_a_task_of_a_repository_at_hand(repo: Path, tmp_path: Path) -> None:
     (instance,) = read_instances(written(tmp_path, row))
     task = task_of(instance, folder=tmp_path / "kept")
     assert (task.id, task.repository, task.base_commit) == ("acme__calc-1", "calc", base)
-    assert task.test_command == "pytest -rA"
+    assert task.test_command == "pytest -rA {tests}"
     assert isinstance(task.environment, Recipe)
     assert task.environment.base == "python:3.10"
     assert task.snapshot is not None

@@ -5,7 +5,7 @@ import pytest
 from sandbox.base import Patch, RepoPath, Tree
 from sandbox.errors import SandboxLost
 from selection.base import ClassId, PatchClass, Regressions
-from selection.regression import CONTRADICTED, NO_END, regressions, relevant_tests, touched_files, vetoes
+from selection.regression import CONTRADICTED, MANY, NO_END, regressions, relevant_tests, touched_files, vetoes
 from tests.selection.fakes import MODULE, FakeSandbox, ListRecorder, patch_class, patch_to, task
 
 TEST = RepoPath("tests/test_m.py")
@@ -113,6 +113,13 @@ async def test_a_run_that_ends_no_more_is_broken(fake: FakeSandbox) -> None:
     assert done.broken == {"c7": (NO_END,), "c1": ()}
 
 
+async def test_a_run_that_ends_no_more_says_nothing_where_most_tests_broke(fake: FakeSandbox) -> None:
+    before = {"t::a": True, "t::b": False, "t::c": False}
+    suite = lambda files, run: None if b"7" in files[MODULE] else before  # noqa: E731
+    done = await found(FakeSandbox(FILES, suite), [patch_class("c7", patch_to(7))])
+    assert done.broken == {"c7": ()}
+
+
 async def test_a_suite_that_does_not_fit_is_narrowed_to_what_looks_relevant(fake: FakeSandbox) -> None:
     sandbox = FakeSandbox(FILES, lambda files, run: None)
     done = await found(sandbox, [patch_class("c1", patch_to(1))])
@@ -124,7 +131,7 @@ async def test_a_suite_that_does_not_fit_is_narrowed_to_what_looks_relevant(fake
 async def test_a_command_that_does_not_fit_is_left_out(fake: FakeSandbox) -> None:
     done = await found(FakeSandbox(FILES, lambda *_: None), [patch_class("c1", patch_to(1))], 100.0, "make test")
     assert done.broken == {}
-    assert "take longer than 67 s" in done.note
+    assert "takes longer than 67 s" in done.note
 
 
 async def test_no_tests_is_a_note(fake: FakeSandbox) -> None:
@@ -190,6 +197,35 @@ def test_relevant_tests_name_a_touched_module() -> None:
     }
     assert relevant_tests(tree, [RepoPath("pkg/shop/__init__.py")]) == ("tests/test_a.py", "tests/test_shop.py")
     assert relevant_tests(tree, [RepoPath("README.md")]) == ()
+
+
+def test_the_best_test_files_come_first() -> None:
+    test = b"def test_x(): pass\n"
+    tree: Tree = {
+        RepoPath("lib/shop/till.py"): b"",
+        RepoPath("tests/test_a.py"): b"the till\n" + test,
+        RepoPath("tests/test_b.py"): b"from shop import coins, till\n" + test,
+        RepoPath("tests/test_till.py"): test,
+        RepoPath("tests/till_errors/test_c.py"): test,
+        RepoPath("tests/till_errors/urls.py"): b"import shop.till",
+        RepoPath("tests/test_d.py"): b"from shop import tiller\n" + test,
+    }
+    names = ["test_till.py", "test_b.py", "till_errors/test_c.py", "test_a.py", "till_errors/urls.py"]
+    assert relevant_tests(tree, [RepoPath("lib/shop/till.py")]) == tuple(f"tests/{name}" for name in names)
+
+
+async def test_fewer_files_run_where_the_relevant_ones_do_not_fit(fake: FakeSandbox) -> None:
+    many: Tree = {RepoPath(f"tests/test_{n}.py"): b"from m import x\ndef test(): pass\n" for n in range(20)}
+    done = await found(FakeSandbox({**FILES, **many}, lambda files, run: None), [patch_class("c1", patch_to(1))])
+    assert "8 files" in done.note
+
+
+async def test_a_large_suite_is_not_tried_as_a_whole(fake: FakeSandbox) -> None:
+    many: Tree = {RepoPath(f"tests/test_{n}.py"): b"def test(): pass\n" for n in range(MANY)}
+    sandbox = FakeSandbox({**FILES, **many}, lambda *_: {"t::a": True})
+    done = await found(sandbox, [patch_class("c1", patch_to(1))])
+    assert "more than 250 files: only a file" in done.note
+    assert [argv[-1] for argv in sandbox.argvs[1:]] == ["tests/test_m.py"] * 3
 
 
 async def test_a_sandbox_lost_on_a_class_is_a_note_too(fake: FakeSandbox) -> None:

@@ -115,6 +115,23 @@ def test_only_pytest_takes_files() -> None:
     assert narrowed(TestCommand(("sh", "-c", "x"), "x", "shell"), [RepoPath("tests/test_m.py")]) is None
 
 
+async def test_a_shell_command_says_where_test_files_go() -> None:
+    command = await found({}, "pytest {tests} -q")
+    assert isinstance(command, TestCommand)
+    assert command.argv == ("sh", "-c", "pytest  -q")
+    fewer = narrowed(command, [RepoPath("tests/test_m.py"), RepoPath("tests/a b.py")])
+    assert fewer is not None
+    assert fewer.argv == ("sh", "-c", "pytest tests/test_m.py 'tests/a b.py' -q")
+    again = narrowed(fewer, [RepoPath("tests/test_m.py")])
+    assert again is not None
+    assert again.shown == "pytest tests/test_m.py -q"
+
+
+def test_letters_behind_a_name_are_read() -> None:
+    output = "sympy/a/test_x.py[4]\ntest_a ok\ntest_b F\ntest_c s\ntest_d f\ntest_e E   [FAIL]\ntest_a E\n"
+    assert read_unittest(output) == {"test_a": False, "test_b": False, "test_d": True}
+
+
 def test_a_name_that_occurs_twice_passed_when_both_passed() -> None:
     twice = junit({"m::a": True}).replace(
         b"</testsuite>", b'<testcase classname="m" name="a"><error/></testcase></testsuite>'
