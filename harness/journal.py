@@ -34,8 +34,6 @@ from harness.result import TurnRecord, UsageRecord
 FILE_NAME = "journal.sqlite"
 SYNC_SECONDS = 2.0
 """A machine that loses its power loses at most the work of so long: the log is written in order."""
-_QUICK = 0.0002
-"""Seconds; a disk that took less the last time is waited for at once, since handing over to a thread takes as long."""
 
 
 class Journal:
@@ -62,8 +60,6 @@ class Journal:
         """SQLite's write-ahead log, open to be synced."""
         self._written = self._on_disk = 0
         """Commits; those that the disk has."""
-        self._last_sync = math.inf
-        """Seconds that it took."""
         self._synced_at = -math.inf
         self._syncing = anyio.Lock(fast_acquire=True)
 
@@ -97,17 +93,13 @@ class Journal:
             async with self._syncing:  # who waits here finds its own on the disk, most of the time
                 if self._on_disk < mine and self._due():
                     written = self._written
-                    if self._last_sync < _QUICK:
-                        self._sync()
-                    else:
-                        await anyio.to_thread.run_sync(self._sync)
+                    await anyio.to_thread.run_sync(self._sync)
                     self._on_disk = written
 
     def _due(self) -> bool:
         return time.monotonic() - self._synced_at >= SYNC_SECONDS
 
     def _sync(self) -> None:
-        began = time.monotonic()
         try:
             if self._log is None:
                 self._log = os.open(self.folder / f"{FILE_NAME}-wal", os.O_RDONLY | os.O_CLOEXEC)
@@ -116,7 +108,6 @@ class Journal:
             kind = DirectoryFull if error.errno in FULL else JournalError
             raise kind(f"{self.folder / FILE_NAME}: {error}; free some disk, then run the same command") from error
         self._synced_at = time.monotonic()
-        self._last_sync = self._synced_at - began
 
     def identify(self, identity: Mapping[str, object]) -> bool:
         """Bind the directory to what decides a run's outcome; True when it was begun before.
