@@ -47,7 +47,7 @@ def forest(size: SizeRecord) -> Forest | None:
     if not shown:
         return None
     ends: list[Interval] = [m.gap_interval for m in shown if m.gap_interval]
-    row, left, width, figures, top = 26, 215, 960, 150, 26
+    row, left, width, figures, top = 26, 245, 960, 150, 26
     low = min(0.0, *(a for a, _ in ends), *(m.gap_recovered or 0.0 for m in shown))
     high = max(1.0, *(b for _, b in ends))
     axis = Axis(*bounds([low, high], floor=-2.0, ceiling=2.0, step=0.2), left + 10, width - figures)
