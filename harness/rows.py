@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
 
 from harness.errors import DatasetError
 
@@ -22,6 +24,8 @@ FILE_CAP = 2 * 1024**3
 
 ROW_CAP = 64 * 1024**2
 """Bytes of a line. The largest published rows have a few MB."""
+
+Record = TypeVar("Record", bound=BaseModel)
 
 _SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -33,6 +37,14 @@ class Row:
 
     where: str
     values: Mapping[str, object]
+
+    def read_as(self, kind: type[Record], **more: object) -> Record:
+        """The row as a record; `more` stands in for what it lacks. Raises DatasetError, which says what and where."""
+        try:
+            return kind.model_validate({**more, **self.values})
+        except ValidationError as error:
+            part = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            raise DatasetError(f"{self.where}: {'.'.join(map(str, part['loc']))}: {part['msg']}") from None
 
 
 def read_rows(source: str, *, split: str = "test", keyed: bool = False) -> Iterator[Row]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import ValidationError
-
 from harness.errors import DatasetError
 from harness.rows import read_rows
 from selection.pool import PoolJudgement, PoolTask, TaskJudgements
@@ -22,11 +20,7 @@ def with_judgements(tasks: Sequence[PoolTask], files: Sequence[str]) -> tuple[tu
     known = {task.id: task for task in tasks}
     found: dict[str, list[PoolJudgement]] = {}
     for row in (row for file in files for row in read_rows(file)):
-        try:
-            line = TaskJudgements.model_validate(dict(row.values))
-        except ValidationError as error:
-            part = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            raise DatasetError(f"{row.where}: {'.'.join(map(str, part['loc']))}: {part['msg']}") from None
+        line = row.read_as(TaskJudgements)
         if line.id not in known:
             continue
         if strange := {c for one in line.judgements for c in (one.first, one.second)} - set(known[line.id].classes):

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from agent.trajectory import CandidateId
 from harness.errors import DatasetError
@@ -83,21 +83,15 @@ def _of_file(source: str) -> tuple[list[PoolTask], list[tuple[Row, _Labelled]]]:
     tasks: list[PoolTask] = []
     lines: list[tuple[Row, _Labelled]] = []
     for row in read_rows(source):
-        values = dict(row.values)
-        try:
-            if "candidates" in values:
-                tasks.append(PoolTask.model_validate(values))
-            elif "instance_id" in values and "model_patch" in values:
-                named = {"model_name_or_path": values.get("system", ""), **values}
-                lines.append((row, _Labelled.model_validate(named)))
-            else:
-                raise DatasetError(
-                    f"{row.where}: is neither a task of a pool (candidates, ...) nor a prediction (instance_id, "
-                    "model_patch, resolved)"
-                )
-        except ValidationError as error:
-            part = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            raise DatasetError(f"{row.where}: {'.'.join(map(str, part['loc']))}: {part['msg']}") from None
+        if "candidates" in row.values:
+            tasks.append(row.read_as(PoolTask))
+        elif "instance_id" in row.values and "model_patch" in row.values:
+            lines.append((row, row.read_as(_Labelled, model_name_or_path=row.values.get("system", ""))))
+        else:
+            raise DatasetError(
+                f"{row.where}: is neither a task of a pool (candidates, ...) nor a prediction (instance_id, "
+                "model_patch, resolved)"
+            )
     if not tasks and not lines:
         raise DatasetError(f"{source}: holds no task")
     return tasks, lines

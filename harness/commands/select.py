@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from agent.given import Given
 from harness.commands.batch import Asked, instances_of, job_of, run_jobs, settings_of
 from harness.commands.common import say
@@ -56,11 +54,7 @@ def read_candidates(sources: Sequence[str]) -> dict[str, tuple[Given, ...]]:
 def _of_file(source: str) -> list[tuple[str, Given]]:
     found: list[tuple[str, Given]] = []
     for row in read_rows(source, keyed=True):
-        try:
-            line = Prediction.model_validate(dict(row.values))
-        except ValidationError as error:
-            part = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            raise DatasetError(f"{row.where}: {'.'.join(map(str, part['loc']))}: {part['msg']}") from None
+        line = row.read_as(Prediction)
         found.append((line.instance_id, Given(line.model_name_or_path or Path(source).stem, line.model_patch)))
     if not found:
         raise DatasetError(f"{source}: holds no candidates")

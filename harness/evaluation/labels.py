@@ -73,11 +73,7 @@ def read_labels(sources: Sequence[str]) -> Labels:
     """The labels of all files. Raises DatasetError, also where two lines contradict each other."""
     found: dict[tuple[str, str], Label] = {}
     for row in (row for source in sources for row in read_rows(source)):
-        try:
-            label = Label.model_validate(dict(row.values))
-        except ValidationError as error:
-            part = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            raise DatasetError(f"{row.where}: {'.'.join(map(str, part['loc']))}: {part['msg']}") from None
+        label = row.read_as(Label)
         known = found.setdefault((label.instance_id, label.candidate), label)
         if known.resolved != label.resolved:
             raise DatasetError(f"{row.where}: an earlier line has another label for {label.candidate}")

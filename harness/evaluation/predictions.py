@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from harness.errors import DatasetError
 from harness.rows import read_rows
@@ -36,11 +36,7 @@ def read_predictions(source: str) -> tuple[Prediction, ...]:
     found: dict[str, Prediction] = {}
     places: dict[str, str] = {}
     for row in read_rows(source, keyed=True):
-        try:
-            prediction = Prediction.model_validate(dict(row.values))
-        except ValidationError as error:
-            part = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            raise DatasetError(f"{row.where}: {'.'.join(map(str, part['loc']))}: {part['msg']}") from None
+        prediction = row.read_as(Prediction)
         name = prediction.instance_id
         if name in found:
             raise DatasetError(
