@@ -14,12 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from sandbox import inside
 from sandbox.base import OUT_OF_CPU, Ended, Limit, Limits
 from sandbox.errors import SandboxLost, SandboxTimeout, WorkspaceError
 from sandbox.execute import Raw
 from sandbox.output import Ring
 from sandbox.seccomp import command_filter
 
+_WITNESS = inside.source("witness.py").decode()
 _POLL_SECONDS = 0.25
 _ANSWER_SECONDS = 30.0
 """For what takes milliseconds: making a workspace, a file."""
@@ -123,7 +125,8 @@ class Place:
         if limits != self.limits:
             self._wire.limit(limits)
             self.limits = limits
-        asked = {"op": "run", "argv": list(argv), "cwd": cwd, "env": dict(env), "seconds": limits.seconds}
+        here = list(argv[:5]) == [self.python, "-I", "-S", "-c", _WITNESS]
+        asked = {"op": "run", "argv": list(argv), "cwd": cwd, "env": dict(env), "here": here, "seconds": limits.seconds}
         rlimits = {"RLIMIT_FSIZE": limits.file_bytes, "RLIMIT_CORE": 0, **self._wire.rlimits(limits)}
         if limits.cpu_seconds is not None:
             rlimits["RLIMIT_CPU"] = limits.cpu_seconds

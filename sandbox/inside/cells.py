@@ -11,7 +11,7 @@ What a frame asks for, in "op":
     open    make a workspace: {size, inodes, repository, home, writable: [path] or null}; bytes: the seccomp filter
     files   {files: [[path, mode, length or null]]}: write (or delete) files below the repository
     write   {path}; bytes: the content        read   {path, most}
-    run     {argv, cwd, env, seconds, output_bytes, rlimits: {name in `resource`: most}}
+    run     {argv, cwd, env, here, seconds, output_bytes, rlimits: {name in `resource`: most}}
     stop    ends the execution that runs      close  ends the workspace
 """
 
@@ -246,7 +246,7 @@ def run_command(head: Dict[str, Any], program: bytes, out: int) -> NoReturn:
         os.umask(0o022)
         os.chdir(head["cwd"])
         give_up_privileges(program)
-        if head["argv"][:4] == [sys.executable, "-I", "-S", "-c"]:
+        if head["here"]:
             run_here(head["argv"], head["env"])
         try:
             os.execvpe(head["argv"][0], head["argv"], head["env"])

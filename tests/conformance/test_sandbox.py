@@ -422,3 +422,10 @@ async def test_a_second_sandbox_of_the_same_environment_is_the_same(
         assert (again.digest, again.python) == (sandbox.digest, sandbox.python)
     finally:
         await backend.close()
+
+
+async def test_a_program_without_site_prints_all_before_its_end(sandbox: Sandbox) -> None:
+    source = "import sys; print('out', len(sys.modules['__main__'].__dict__['sys'].argv)); sys.exit(3)"
+    async with sandbox.workspace() as workspace:
+        execution = await workspace.run([sandbox.python, "-I", "-S", "-c", source, "a"], limits=QUICK)
+    assert (execution.exit_code, execution.output) == (3, "out 2\n")
