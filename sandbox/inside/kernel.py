@@ -85,7 +85,7 @@ def count(events: Tuple[int, bytes]) -> int:
 def run_here(argv: List[str], env: Dict[str, str]) -> NoReturn:
     """Run `python -I -S -c PROGRAM ...` in this interpreter, which was started so, too: a new one takes 15 ms.
 
-    For a program of ours that ends by `os._exit`. Nothing of the place is left within its reach, and nothing of it within
+    For a program of ours that ends by `os._exit`. Nothing of the place is left within its reach, nothing of it within
     that of other processes.
     """
     try:
