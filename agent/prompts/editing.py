@@ -49,12 +49,12 @@ def _function(script: str | None, run: ScriptRun | None, suspect: Suspect | None
         where = f"`{suspect.qualified}` in {one_line(suspect.path, 200)}"
         parts.append(f"{where} is probably what is wrong:\n{fenced(suspect.source, 'python')}\n")
     if script is not None and run is not None:
-        ends = run.execution.output.strip().splitlines()[-1:]
+        ends = [f"It ends with: {end[:300]}\n" for end in run.execution.output.strip().splitlines()[-1:]]
         parts.append(
             "This test fails now and should pass once the issue is solved:\n"
             f"{fenced(capped(script, OUTPUT_CHARS), 'python')}"
         )
-        parts += [f"It ends with: {end[:300]}\n" for end in ends]
+        parts += ["It does not end.\n"] if run.verdict is Verdict.TIMED_OUT else ends
     parts.append(_SHORTEST if suspect is None else _FUNCTION)
     return "\n".join(parts)
 

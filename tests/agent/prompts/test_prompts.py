@@ -134,6 +134,13 @@ def test_a_small_model_is_shown_its_suspect_and_its_test() -> None:
     assert "assert" not in editing.first(SCRIPTED, None, None, SUSPECT)
 
 
+def test_a_small_model_is_told_that_its_test_does_not_end() -> None:
+    hangs = run_of(Verdict.TIMED_OUT, 'Current thread:\n  File "<string>", line 9 in main')
+    shown = editing.first(SCRIPTED, "assert f()", hangs)
+    assert "It does not end." in shown
+    assert "<string>" not in shown
+
+
 def test_a_strong_model_is_taught_the_format_and_sees_both_trees() -> None:
     failed = run_of(Verdict.FAILED, "before: -1")
     first = editing.first(STRONG, "print(1)", failed)
