@@ -110,8 +110,8 @@ class BubblewrapBackend:
             writable=image.writable,
         )
 
-        def start(limits: Limits) -> Place:
-            return start_place(image, run_id, limits, settings.open_files, self._starter, self._group)
+        def start(limits: Limits, python: str) -> Place:
+            return start_place(image, run_id, limits, settings.open_files, self._starter, self._group, python)
 
         return CellSandbox(cells, start, self._executions, self._calls, self._check_disk)
 

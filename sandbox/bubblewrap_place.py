@@ -26,12 +26,18 @@ _OWN_PROCESSES = 3
 
 
 def start_place(
-    image: Unpacked, run_id: str, limits: Limits, open_files: int, starter: Executor, group: Cgroup | None
+    image: Unpacked,
+    run_id: str,
+    limits: Limits,
+    open_files: int,
+    starter: Executor,
+    group: Cgroup | None,
+    python: str = "",
 ) -> Place:
     """Start a place, held by a control group like that one. Blocks. Raises SandboxLost, SandboxTimeout.
 
     `starter` runs it in a thread that lives as long as the place: where that thread ends, the kernel ends the place,
-    as if this process had ended.
+    as if this process had ended. `python`: see `inside.entry`.
     """
     cgroup: Cgroup | None = None
     try:
@@ -44,7 +50,7 @@ def start_place(
             if image.uid == 0:  # the kernel asks for it before user 0 may be user 0 of another namespace, a cell's
                 more += ["--cap-add", "CAP_SETFCAP"]
             argv = walls(image.root, uid=image.uid, gid=image.gid, env=env, seccomp=filter_, more=more)
-            argv += [*inside.ENTRY, *inside.arguments(*inside.CELLS)]
+            argv += [*inside.entry(python), *inside.arguments(*inside.CELLS)]
             procs = cgroup.procs if cgroup else []
             process = starter.submit(start, argv, fds=[filter_], procs=procs, open_files=open_files).result()
     except OSError as error:

@@ -2,7 +2,9 @@
 
 A place that served a workspace serves the next one, because nothing of a workspace is left in it: its processes,
 namespaces, files and memory die with its keeper (`inside/cells.py`). An idle place holds its next workspace already:
-making one takes longer than all else around a command. Backends differ in how a place is started.
+making one takes longer than all else around a command, and starting a place longer still. A workspace that no execution
+has changed (`inside/changes.py`) is as if just made, and serves the next execution on the same tree. Backends differ in
+how a place is started.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import structlog
-from anyio import CancelScope, CapacityLimiter
+from anyio import CancelScope, CapacityLimiter, Event, move_on_after
 
 from sandbox import profile
 from sandbox.base import UNEDITED, Changes, Limits, Patch
@@ -27,6 +29,9 @@ from sandbox.patch import check_patch
 from sandbox.place import FileChange, Place, Room
 from sandbox.threads import call, work
 
+_PATIENCE_SECONDS = 30.0
+"""At most so long a workspace is waited for before another place is started, should all be held by somebody."""
+_LOOK_SECONDS = 0.5
 MAX_READ_BYTES = 16 * 1024**2
 _PATCH = "/tmp/bestpatch-patch"  # noqa: S108 - inside the sandbox, where nobody else is
 
@@ -61,7 +66,7 @@ class CellSandbox(GitSandbox):
     def __init__(
         self,
         cells: Cells,
-        start: Callable[[Limits], Place],
+        start: Callable[[Limits, str], Place],
         executions: CapacityLimiter,
         calls: CapacityLimiter,
         check: Callable[[], None] = lambda: None,
@@ -77,7 +82,8 @@ class CellSandbox(GitSandbox):
         self._room = Room(cells.repository, profile.HOME, cells.disk_bytes, cells.files, cells.writable)
         self._idle: list[Place] = []
         self._busy: set[Place] = set()
-        self._files: dict[Patch, Sequence[FileChange]] = {}
+        self._files: dict[Patch, Sequence[FileChange]] = {UNEDITED: ()}
+        self._given_back = Event()
         self._python = ""
         self._closed = False
 
@@ -111,23 +117,24 @@ class CellSandbox(GitSandbox):
     @asynccontextmanager
     async def _workspace(self, patch: Patch) -> AsyncGenerator[CellWorkspace]:
         check_patch(patch)
-        known = self._files.get(patch) if patch.strip() else ()
-        async with self._cell(known or ()) as workspace:
+        if not patch.strip():
+            patch = UNEDITED
+        known = self._files.get(patch)
+        async with self._cell(UNEDITED if known is None else patch) as workspace:
             if known is None:
-                changes = await workspace.changes_of(patch)
-                workspace.change(changes)
-                self._files[patch] = changes
+                self._files[patch] = await workspace.changes_of(patch)
+                workspace.change(patch)
             yield workspace
 
     @asynccontextmanager
-    async def _cell(self, changes: Sequence[FileChange] = ()) -> AsyncGenerator[CellWorkspace]:
+    async def _cell(self, patch: Patch = UNEDITED) -> AsyncGenerator[CellWorkspace]:
         if self._closed:
             raise SandboxLost("the sandbox is closed")
         self._check()
-        place = await self._take()
+        place = await self._take(patch)
         workspace = CellWorkspace(self, place)
         try:
-            workspace.change(changes)
+            workspace.change(patch)
             yield workspace
         except SandboxLost:
             # What ended this place (a restart of the engine) may have ended those that wait as well; the next try must
@@ -140,24 +147,41 @@ class CellSandbox(GitSandbox):
             with CancelScope(shield=True), suppress(SandboxError):
                 await self._give_back(place)
 
-    async def _take(self) -> Place:
+    async def _take(self, patch: Patch) -> Place:
+        """A place, if there is one whose workspace has the patch, or else no patch."""
+        if not self._idle and self._busy:
+            await self._wait()
         if self._idle:
-            place = self._idle.pop(0)  # the one that has been idle longest: its workspace is surely there
+            suited = [place for tree in (patch, UNEDITED) for place in self._idle if place.patch == tree]
+            place = (suited or self._idle)[0]  # the one that has been idle longest
+            self._idle.remove(place)
             self._busy.add(place)
             return place
-        place = await call(lambda: self._start(self.cells.limits), self._calls)
+        place = await call(lambda: self._start(self.cells.limits, self._python), self._calls)
         self._busy.add(place)
         self._python = place.python
         place.open(self._room)
         return place
 
+    async def _wait(self) -> None:
+        """Until a place is given back or all executions that the machine allows are no longer under way.
+
+        Until then another place could not be used, and starting one takes as long as an execution or two.
+        """
+        with move_on_after(_PATIENCE_SECONDS):
+            while not self._idle and self.executions.available_tokens < 1:
+                if self._given_back.is_set():
+                    self._given_back = Event()
+                with move_on_after(_LOOK_SECONDS):
+                    await self._given_back.wait()
+
     async def _give_back(self, place: Place) -> None:
         self._busy.discard(place)
         if not place.broken and not self._closed and len(self._idle) < self.cells.parallel:
             with suppress(SandboxLost):
-                place.close()
-                place.open(self._room)
+                place.renew()
                 self._idle.append(place)
+                self._given_back.set()
                 return
         await self._end(place)
 
@@ -172,6 +196,10 @@ class CellSandbox(GitSandbox):
         except SandboxError as error:
             # It has the run's label: closing the sandbox, or the next run, ends it.
             _log.warning("a place could not be ended yet", error=str(error))
+
+    def apply(self, place: Place, patch: Patch) -> None:
+        """Have a patch that was seen before in the place's unused workspace."""
+        place.apply(patch, self._files[patch], self._room)
 
     def _tools(self, limits: Limits) -> AbstractAsyncContextManager[CellWorkspace]:
         return self._cell()
@@ -227,10 +255,9 @@ class CellWorkspace(GitWorkspace):
             for path, mode, data in json.loads(answer)
         ]
 
-    def change(self, changes: Sequence[FileChange]) -> None:
-        """Write files below the repository; that it went well shows at the next command."""
-        if changes:
-            self._open().change(changes)
+    def change(self, patch: Patch) -> None:
+        """Make the patch's changes, unless the tree has them; that it went well shows at the next command."""
+        self._sandbox.apply(self._open(), patch)
 
     async def write(self, path: str, data: bytes) -> None:
         """See Workspace.write."""

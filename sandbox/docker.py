@@ -88,9 +88,9 @@ class DockerBackend:
             files=settings.workspace_files,
         )
 
-        def start(limits: Limits) -> Place:
+        def start(limits: Limits, python: str) -> Place:
             try:
-                return start_place(engine, image, f"bestpatch-{uuid.uuid4().hex[:20]}", labels, limits)
+                return start_place(engine, image, f"bestpatch-{uuid.uuid4().hex[:20]}", labels, limits, python)
             except Refused as refused:
                 if refused.status == 404:
                     raise EnvironmentUnavailable(

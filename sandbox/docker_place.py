@@ -20,15 +20,20 @@ from sandbox.place import Place
 _socket: Any = docker_socket
 
 
-def start_place(engine: Engine, image: Image, name: str, labels: Mapping[str, str], limits: Limits) -> Place:
-    """Start a container that serves cells. Blocks. Raises SandboxLost, SandboxTimeout, Refused."""
+def start_place(
+    engine: Engine, image: Image, name: str, labels: Mapping[str, str], limits: Limits, python: str = ""
+) -> Place:
+    """Start a container that serves cells. `python`: see `inside.entry`. Blocks.
+
+    Raises SandboxLost, SandboxTimeout, Refused.
+    """
     client = engine.client
     client.create(
         image.name,
         name,
         host=profile.place_config(limits, engine.settings, engine.cpus),
         also=profile.PLACE_MASKS,
-        entrypoint=inside.ENTRY,
+        entrypoint=inside.entry(python),
         command=inside.arguments(*inside.CELLS),
         user=image.user,
         environment={"PATH": image.env["PATH"], "LANG": "C.UTF-8"},

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from sandbox import inside
 from sandbox.base import UNEDITED, Changes, Ended, Execution, Limits, Patch, RepoPath, Tree
-from sandbox.dockerfile import HELPERS
 from sandbox.errors import PatchRejected, PatchTooLarge, SandboxLost, SandboxTimeout, WorkspaceError
 from sandbox.execute import Raw
 from sandbox.patch import MAX_FILE_BYTES, MAX_PATCH_BYTES, MAX_PATCH_FILES, check_clashes, check_patch, check_path
@@ -57,7 +57,7 @@ class GitWorkspace(ABC):
 
     async def tool(self, *arguments: str, limits: Limits) -> Raw:
         """Run our git program, on an interpreter that heeds nothing the tree or the user could have set."""
-        argv = [self._python, "-I", "-S", f"{HELPERS}/git_tool.py", *arguments]
+        argv = [self._python, "-I", "-S", *inside.arguments(*inside.GIT_TOOL), *arguments]
         return await self.execute(argv, cwd="/", limits=limits)
 
     async def diff(self) -> Patch:
@@ -120,7 +120,8 @@ class GitSandbox(ABC):
             raw = await workspace.tool("make", workspace.repository, _REQUEST, limits=TOOL_LIMITS)
         patch = Patch(answer_of(raw))
         check_patch(patch)
-        self._remember(patch, changes)
+        if patch != UNEDITED:
+            self._remember(patch, changes)
         return patch
 
 

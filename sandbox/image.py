@@ -81,10 +81,12 @@ def _prepare(builder: Builder, environment: Environment, snapshot: Snapshot | No
 
 
 def image_tag(environment: Environment, snapshot: Snapshot | None, base_id: str) -> str:
-    """Equal content, equal tag: the environment, the tree, the base image and the helpers decide."""
-    helpers = [inside.source(name).decode() for name in ("git_tool.py", "prepare.py")]
+    """Equal content, equal tag: the environment, the tree, the base image and the program that prepares it decide."""
     tree = snapshot.digest if snapshot is not None else ""
-    return "bestpatch/env:" + digest_of(LAYOUT, repr(environment), tree, base_id, *helpers)[:24]
+    return (
+        "bestpatch/env:"
+        + digest_of(LAYOUT, repr(environment), tree, base_id, inside.source("prepare.py").decode())[:24]
+    )
 
 
 def _environment_image(
@@ -118,8 +120,7 @@ def _environment_image(
         def fill(context: Context) -> None:
             context.add("Dockerfile", text.encode("utf-8", "surrogateescape"))
             context.add("bestpatch/ca.crt", network.ca or b"")
-            for name in ("git_tool.py", "prepare.py"):
-                context.add(f"bestpatch/{name}", inside.source(name), 0o755)
+            context.add("bestpatch/prepare.py", inside.source("prepare.py"), 0o755)
             if snapshot is not None:
                 paths = context.add_snapshot(snapshot.tar, "repository")
                 listed = "".join(path + "\0" for path in paths)

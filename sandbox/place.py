@@ -10,18 +10,20 @@ import json
 import struct
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sandbox import inside
-from sandbox.base import OUT_OF_CPU, Ended, Limit, Limits
+from sandbox.base import OUT_OF_CPU, UNEDITED, Ended, Limit, Limits, Patch
 from sandbox.errors import SandboxLost, SandboxTimeout, WorkspaceError
 from sandbox.execute import Raw
 from sandbox.output import Ring
 from sandbox.seccomp import command_filter
 
-_WITNESS = inside.source("witness.py").decode()
+_OURS = (["-c", inside.source("witness.py").decode()], inside.arguments(*inside.GIT_TOOL))
+"""Programs of ours, which a place runs in its own interpreter."""
 _POLL_SECONDS = 0.25
 _ANSWER_SECONDS = 30.0
 """For what takes milliseconds: making a workspace, a file."""
@@ -85,10 +87,15 @@ class Place:
     def __init__(self, wire: Wire, limits: Limits) -> None:
         self.limits = limits
         self.broken = False
+        self.patch = UNEDITED
+        """What the workspace's tree has been changed by, if what was asked goes well."""
+        self._hoping = False
+        """Whether `patch` is right only if the place keeps the workspace."""
+        self._hoped: tuple[Patch, Sequence[FileChange]] | None = None
         self._wire = wire
         self._buffer = bytearray()
-        self._owed = 0
-        """Answers to what was sent without waiting."""
+        self._owed: deque[str] = deque()
+        """What was asked without waiting, oldest first: the answers are still to come."""
         who = self._answer(time.monotonic() + _OPEN_SECONDS, None)[0]
         self.python, self.uid, self.gid = str(who["python"]), int(who["uid"]), int(who["gid"])
         try:
@@ -98,11 +105,32 @@ class Place:
 
     def open(self, room: Room) -> None:
         """Make a pristine workspace, without waiting. What goes wrong shows at the first use."""
+        self.patch, self._hoping = UNEDITED, False
         size = {"size": room.disk_bytes, "inodes": room.files, "writable": room.writable}
         self._tell({"op": "open", "repository": room.repository, "home": room.home, **size}, self._filter)
 
-    def change(self, changes: Sequence[FileChange]) -> None:
-        """Write files below the repository, without waiting."""
+    def renew(self) -> None:
+        """Ask for a pristine workspace on the tree of this one, or else on the unedited one, without waiting.
+
+        The place keeps this one where no execution has changed it: a new one takes as long as a short script.
+        """
+        self._hoping = True
+        self._tell({"op": "renew"})
+
+    def apply(self, patch: Patch, changes: Sequence[FileChange], room: Room) -> None:
+        """See to it that the tree of a workspace that was not used yet is the one with the patch, without waiting."""
+        self._hoped = None
+        if self.patch == patch:
+            # Perhaps it was not kept after all: what is asked next waits for the answer.
+            self._hoped = patch, changes
+            return
+        if self.patch != UNEDITED:
+            self.close()
+            self.open(room)
+        self._change(patch, changes)
+
+    def _change(self, patch: Patch, changes: Sequence[FileChange]) -> None:
+        self.patch, self._hoping = patch, False
         files = [(c.path, c.mode, None if c.data is None else len(c.data)) for c in changes]
         self._tell({"op": "files", "files": files}, b"".join(c.data or b"" for c in changes))
 
@@ -125,12 +153,14 @@ class Place:
         if limits != self.limits:
             self._wire.limit(limits)
             self.limits = limits
-        here = list(argv[:5]) == [self.python, "-I", "-S", "-c", _WITNESS]
+        start = [self.python, "-I", "-S"]
+        here = list(argv[:3]) == start and any(list(argv[3 : 3 + len(ours)]) == ours for ours in _OURS)
         asked = {"op": "run", "argv": list(argv), "cwd": cwd, "env": dict(env), "here": here, "seconds": limits.seconds}
         rlimits = {"RLIMIT_FSIZE": limits.file_bytes, "RLIMIT_CORE": 0, **self._wire.rlimits(limits)}
         if limits.cpu_seconds is not None:
             rlimits["RLIMIT_CPU"] = limits.cpu_seconds
         sizes = {"output_bytes": limits.output_bytes, "memory_bytes": limits.memory_bytes, "rlimits": rlimits}
+        self._be_sure()
         started = time.monotonic()
         self._tell({**asked, **sizes})
         answer, data = self._settled(time.monotonic() + limits.seconds + _GRACE_SECONDS, cancelled)
@@ -162,6 +192,7 @@ class Place:
         self._wire.end()
 
     def _ask_file(self, head: Mapping[str, Any], data: bytes = b"") -> bytes:
+        self._be_sure()
         self._tell(head, data)
         answer, back = self._settled(time.monotonic() + _ANSWER_SECONDS, None)
         if "error" in answer:
@@ -176,18 +207,32 @@ class Place:
             self._wire.send(struct.pack(">II", len(text), len(data)) + text + data)
         except SandboxLost as lost:
             raise self._lost(str(lost)) from lost
-        self._owed += 1
+        self._owed.append(head["op"])
 
     def _settled(self, deadline: float, cancelled: threading.Event | None) -> tuple[Mapping[str, Any], bytes]:
         """The answer to what was sent last; those before it must be good ones."""
-        while self._owed > 1:
-            answer, _ = self._answer(time.monotonic() + _OPEN_SECONDS, None)
-            self._owed -= 1
-            if answer and not answer.get("closed"):
-                raise self._lost(f"a workspace could not be made: {answer.get('error', answer)}")
+        self._catch_up(1)
         answer = self._answer(deadline, cancelled)
-        self._owed -= 1
+        self._owed.popleft()
         return answer
+
+    def _catch_up(self, left: int) -> None:
+        """Take the answers to what was asked first, which must be good ones, until so many are left."""
+        while len(self._owed) > left:
+            answer, _ = self._answer(time.monotonic() + _OPEN_SECONDS, None)
+            op = self._owed.popleft()
+            if answer and not (answer.get("closed") or answer.get("kept")):
+                raise self._lost(f"a workspace could not be made ({op}): {answer.get('error', answer)}")
+            if op == "renew" and not answer and self._hoping:
+                self.patch = UNEDITED
+
+    def _be_sure(self) -> None:
+        """Make the changes of a workspace that was hoped to be kept, and was not."""
+        if self._hoped is not None:
+            (patch, changes), self._hoped = self._hoped, None
+            self._catch_up(0)
+            if self.patch != patch:
+                self._change(patch, changes)
 
     def _answer(self, deadline: float, cancelled: threading.Event | None) -> tuple[Mapping[str, Any], bytes]:
         stopped = False

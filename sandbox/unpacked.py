@@ -45,7 +45,6 @@ _RECIPES_WRITE = (REPOSITORY, HOME, "/tmp", "/var/tmp")  # noqa: S108 - folders 
 _WRITTEN = ("etc", "opt", "home", "root", "tmp", "var", "run", "dev", "proc", "sys")
 """Where an environment's image differs from its base although nothing was installed."""
 _APT_CONFIG = f"{HELPERS}/apt.conf"
-_HELPERS = ("git_tool.py", "prepare.py")
 _ACCOUNT = (
     "import sys; sys.dont_write_bytecode = True; sys.path.insert(0, sys.argv[1]); import prepare; "
     "print(*prepare.account(sys.argv[2]))"
@@ -241,8 +240,7 @@ class Unpacker:
             context.add(CA_PATH.lstrip("/"), network.ca or b"")
             context.add(_APT_CONFIG.lstrip("/"), b'APT::Sandbox::User "root";\n')
             context.add("etc/resolv.conf", _resolver())
-            for name in _HELPERS:
-                context.add(f"{HELPERS}/{name}".lstrip("/"), inside.source(name), 0o755)
+            context.add(f"{HELPERS}/prepare.py".lstrip("/"), inside.source("prepare.py"), 0o755)
             if snapshot is not None:
                 paths = context.add_snapshot(snapshot.tar, repository.strip("/"))
                 listed = "".join(path + "\0" for path in paths)

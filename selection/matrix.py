@@ -8,11 +8,11 @@ one exception are guards, examples of the issue that hold and must go on to hold
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-
-import anyio
+from itertools import pairwise
 
 from agent.trajectory import ISSUE, Recorder, ScriptId, TestScript
 from sandbox.base import Limits, Sandbox
@@ -60,24 +60,30 @@ async def vote_matrix(
     sources = list(dict.fromkeys(row.source for row in rows))
     cells: dict[tuple[str, ClassId], ScriptRun] = {}
     rejected: dict[ClassId, str] = {}
-    total = len(sources) * len(classes)
-    limiter = anyio.CapacityLimiter(max(1, parallel))
+    # One class after the other for each of those that work side by side: a workspace serves the next execution on the
+    # same tree. Who has done its share takes from the end of the longest one.
+    todo = [(source, patch_class) for patch_class in classes for source in sources]
+    ends = [len(todo) * n // max(1, parallel) for n in range(max(1, parallel) + 1)]
+    shares = [deque(todo[start:end]) for start, end in pairwise(ends)]
 
     async def fill(source: str, patch_class: PatchClass) -> None:
-        async with limiter:
-            if patch_class.id in rejected:
+        if patch_class.id in rejected:
+            run = not_run(rejected[patch_class.id])
+        else:
+            try:
+                run = await execute(sandbox, source, patch_class.patch, limits)
+            except PatchRejected as error:
+                rejected[patch_class.id] = f"its patch does not apply: {error}"
                 run = not_run(rejected[patch_class.id])
-            else:
-                try:
-                    run = await execute(sandbox, source, patch_class.patch, limits)
-                except PatchRejected as error:
-                    rejected[patch_class.id] = f"its patch does not apply: {error}"
-                    run = not_run(rejected[patch_class.id])
         cells[source, patch_class.id] = run
-        recorder.stage("matrix", len(cells), total)
+        recorder.stage("matrix", len(cells), len(todo))
 
-    recorder.stage("matrix", 0, total)
-    await side_by_side(partial(fill, source, patch_class) for source in sources for patch_class in classes)
+    async def work(share: deque[tuple[str, PatchClass]]) -> None:
+        while any(shares):
+            await fill(*(share.popleft() if share else max(shares, key=len).pop()))
+
+    recorder.stage("matrix", 0, len(todo))
+    await side_by_side(partial(work, share) for share in shares)
 
     table: dict[tuple[ScriptId, ClassId], ScriptRun] = {}
     for row in rows:

@@ -2,7 +2,7 @@
 
     place     this program, in a container or bubblewrap sandbox that holds the image and stays warm
     └ keeper  one workspace: a user namespace and a tree of overlays whose changes lie in a tmpfs that dies with it
-      └ init  one execution: a pid namespace; when init ends, the kernel ends every process of it
+      └ init  one execution: namespaces of processes, IPC, network; when it ends, the kernel ends all processes there
         └ command  no capability, no way to gain one, a seccomp filter
 
 Nothing here has a privilege outside its own user namespace. Python 3.6 or later, standard library only.
@@ -13,52 +13,50 @@ What a frame asks for, in "op":
     write   {path}; bytes: the content        read   {path, most}
     run     {argv, cwd, env, here, seconds, output_bytes, rlimits: {name in `resource`: most}}
     stop    ends the execution that runs      close  ends the workspace
+    renew   a pristine workspace on the same tree: this one, where no execution changed it ({kept: true}), or a new one
 """
 
-import contextlib
 import errno
 import fcntl
+import gc
 import os
-import resource
 import select
 import signal
 import stat
 import struct
 import sys
 import time
-from typing import Any, Dict, List, NoReturn, Optional, Tuple
 
+from sandbox.inside.changes import Writings
+from sandbox.inside.command import run_init
 from sandbox.inside.frames import Channel, Output
 from sandbox.inside.kernel import (
-    BIND,
     EVENTS,
-    HIDDEN,
-    NEWIPC,
-    NEWNET,
     NEWNS,
     NEWPID,
     NEWUSER,
     NEWUTS,
     NODEV,
     NOSUID,
-    RDONLY,
     REMOUNT,
-    STRICT,
     called,
     count,
-    give_up_privileges,
-    loopback_up,
     mount,
     open_events,
-    prctl,
     put,
-    run_here,
 )
-from sandbox.inside.tree import Tree
+from sandbox.inside.tree import STAGE, Tree
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # every process that is forked from the place would carry what an import brings
+    from typing import Any, Dict, List, NoReturn, Optional, Tuple
+
+RENEW = 7
+"""A keeper's exit code: make another one like it."""
 
 
 class Keeper:
-    def __init__(self, channel: Channel, head: Dict[str, Any], data: bytes) -> None:
+    def __init__(self, channel: Channel, head: "Dict[str, Any]", data: bytes) -> None:
         self.channel = channel
         self.filter = data
         self.repository: str = head["repository"]
@@ -72,10 +70,12 @@ class Keeper:
             if os.path.isdir(path):
                 tree.own(path)
         tree.devices()
+        self.writings = Writings(STAGE)
+        self.patched = False
         self.pids = os.open("/proc/self/ns/pid", os.O_RDONLY)
         tree.enter()
 
-    def serve(self) -> NoReturn:
+    def serve(self) -> "NoReturn":
         while True:
             head, data = self.channel.receive()
             op = head["op"]
@@ -83,15 +83,22 @@ class Keeper:
                 os._exit(0)
             if op == "stop":
                 continue  # what it was meant for has ended by itself
+            if op == "renew" and not self.writings.take_back():
+                os._exit(RENEW)
             try:
                 answer, back = getattr(self, "do_" + op)(head, data)
             except OSError as error:
                 answer, back = {"error": error.strerror or str(error), "errno": error.errno}, b""
             self.channel.send(answer, back)
 
-    def do_files(self, head: Dict[str, Any], data: bytes) -> Tuple[Dict[str, Any], bytes]:
+    def do_renew(self, head: "Dict[str, Any]", data: bytes) -> "Tuple[Dict[str, Any], bytes]":
+        return {"kept": True}, b""
+
+    def do_files(self, head: "Dict[str, Any]", data: bytes) -> "Tuple[Dict[str, Any], bytes]":
+        self.writings.other |= self.patched
+        self.patched = True
         at = 0
-        files: List[Tuple[str, Optional[int], Optional[int]]] = head["files"]
+        files: "List[Tuple[str, Optional[int], Optional[int]]]" = head["files"]
         for path, mode, length in files:
             full = os.path.join(self.repository, path)
             there = os.path.lexists(full)
@@ -101,7 +108,7 @@ class Keeper:
                 os.unlink(full)
             if length is None:
                 folder = os.path.dirname(full)
-                while folder != self.repository and not os.listdir(folder):  # as git does
+                while there and folder != self.repository and not os.listdir(folder):  # as git does
                     os.rmdir(folder)
                     folder = os.path.dirname(folder)
                 continue
@@ -116,8 +123,9 @@ class Keeper:
                 file.write(content)
         return {}, b""
 
-    def do_write(self, head: Dict[str, Any], data: bytes) -> Tuple[Dict[str, Any], bytes]:
+    def do_write(self, head: "Dict[str, Any]", data: bytes) -> "Tuple[Dict[str, Any], bytes]":
         path = head["path"]
+        self.writings.about_to_write(path)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
             os.unlink(path)  # a folder says no; a link or pipe must not be written through
@@ -125,7 +133,7 @@ class Keeper:
             file.write(data)
         return {}, b""
 
-    def do_read(self, head: Dict[str, Any], data: bytes) -> Tuple[Dict[str, Any], bytes]:
+    def do_read(self, head: "Dict[str, Any]", data: bytes) -> "Tuple[Dict[str, Any], bytes]":
         fd = os.open(head["path"], os.O_RDONLY | os.O_NONBLOCK)
         with open(fd, "rb") as file:
             status = os.fstat(fd)
@@ -135,15 +143,18 @@ class Keeper:
                 raise OSError(errno.EFBIG, "%d bytes; at most %d are read" % (status.st_size, head["most"]))
             return {}, file.read(head["most"])
 
-    def do_run(self, head: Dict[str, Any], data: bytes) -> Tuple[Dict[str, Any], bytes]:
+    def do_run(self, head: "Dict[str, Any]", data: bytes) -> "Tuple[Dict[str, Any], bytes]":
         before = {name: count(fd) for name, fd in self.events.items()}
         self.bound(head["memory_bytes"])
+        untouched = self.writings.seen()
         called("setns", self.pids, NEWPID)
         called("unshare", NEWPID)
         out, out_writer = os.pipe()
         end, end_writer = os.pipe()
-        with contextlib.suppress(OSError):
+        try:  # noqa: SIM105
             fcntl.fcntl(out_writer, 1031, 1 << 20)  # F_SETPIPE_SZ
+        except OSError:
+            pass  # a slower pipe
         started = time.monotonic()
         init = os.fork()
         if init == 0:
@@ -160,6 +171,7 @@ class Keeper:
         reached = [name for name, fd in self.events.items() if count(fd) > before[name]]
         if left.f_bavail * left.f_bsize < 1 << 16 or left.f_favail < 8:
             reached.append("disk")
+        self.writings.other |= not self.writings.as_seen(untouched)
         answer = {
             "why": why,
             "code": struct.unpack(">i", told)[0] if len(told) == 4 else None,
@@ -174,8 +186,10 @@ class Keeper:
         """What is written is memory too: at most half of what this execution may use, an inode for a kilobyte of it."""
         half = memory // 2
         room = "size=%d,nr_inodes=%d" % (min(self.size, half), min(self.inodes, half // 1024))
-        with contextlib.suppress(OSError):  # an earlier execution that was allowed more has written more
+        try:  # noqa: SIM105
             mount("cell", "/", None, REMOUNT | NOSUID | NODEV, room)
+        except OSError:
+            pass  # an earlier execution that was allowed more has written more
 
     def drain(self, init: int, out: int, end: int, output: Output, deadline: float) -> str:
         """Read until all processes are dead: when init has ended by itself, at the deadline, or when told to stop."""
@@ -203,75 +217,19 @@ class Keeper:
         return why
 
 
-def run_init(head: Dict[str, Any], program: bytes, out: int, end: int) -> NoReturn:
-    """The first process of an execution's pid namespace: starts the command, buries orphans, tells how it ended."""
-    code = 125
-    try:
-        called("unshare", NEWNS)
-        mount("proc", "/proc", "proc", STRICT)
-        for path in HIDDEN:
-            if os.path.isdir(path):
-                mount("cell", path, "tmpfs", STRICT | RDONLY, "size=4k")
-            elif os.path.exists(path):
-                mount("/dev/null", path, None, BIND)
-        child = os.fork()
-        if child == 0:
-            run_command(head, program, out)
-        os.close(out)
-        prctl(4, 0)  # PR_SET_DUMPABLE: nobody looks into this process
-        ended = status = 0
-        while ended != child:
-            ended, status = os.wait()
-        code = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-    except BaseException as error:
-        os.write(2, ("bestpatch: %s\n" % error).encode())
-    os.write(end, struct.pack(">i", code))
-    os._exit(0)
-
-
-def run_command(head: Dict[str, Any], program: bytes, out: int) -> NoReturn:
-    code = 126
-    try:
-        os.setsid()
-        os.dup2(out, 1)
-        os.dup2(out, 2)
-        put("/proc/self/oom_score_adj", "1000")  # first to be killed, not we
-        # Now, so that nobody takes that back; nor may user 0, whose image this may be, set the kernel's variables.
-        mount("/proc", "/proc", None, BIND | REMOUNT | RDONLY | STRICT)
-        for name, most in head["rlimits"].items():
-            # At its soft limit a process gets SIGXCPU, which can tell where it was; at the hard one it is killed.
-            resource.setrlimit(getattr(resource, name), (most, most + (name == "RLIMIT_CPU")))
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and that would be inherited
-            signal.signal(number, signal.SIG_DFL)
-        os.umask(0o022)
-        os.chdir(head["cwd"])
-        give_up_privileges(program)
-        if head["here"]:
-            run_here(head["argv"], head["env"])
-        try:
-            os.execvpe(head["argv"][0], head["argv"], head["env"])
-        except FileNotFoundError:
-            code = 127
-            raise
-    except BaseException as error:
-        os.write(2, ("%s: %s\n" % (head["argv"][0], getattr(error, "strerror", None) or error)).encode())
-    os._exit(code)
-
-
-def be_keeper(channel: Channel, head: Dict[str, Any], data: bytes) -> NoReturn:
+def be_keeper(channel: Channel, head: "Dict[str, Any]", data: bytes) -> "NoReturn":
     """Enter namespaces of our own, and be their first process."""
     try:
         uid, gid = os.getuid(), os.getgid()
-        called("unshare", NEWUSER | NEWNS | NEWPID | NEWIPC | NEWUTS | NEWNET)
+        called("unshare", NEWUSER | NEWNS | NEWPID | NEWUTS)
         put("/proc/self/setgroups", "deny")
         put("/proc/self/uid_map", "%d %d 1" % (uid, uid))
         put("/proc/self/gid_map", "%d %d 1" % (gid, gid))
         keeper = os.fork()
         if keeper:
             status = os.waitpid(keeper, 0)[1]
-            os._exit(0 if status == 0 else 1)
+            os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 1)
         called("sethostname", b"sandbox", 7)
-        loopback_up()
         kept = Keeper(channel, head, data)
     except BaseException as error:
         channel.send({"error": "%s: %s" % (type(error).__name__, error)})
@@ -281,6 +239,8 @@ def be_keeper(channel: Channel, head: Dict[str, Any], data: bytes) -> NoReturn:
 
 
 def main() -> None:
+    gc.disable()  # it would write to all that forked processes share with this one
+    gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler would let a command interrupt its init
     events = open_events(*EVENTS["memory"])
     channel = Channel()
@@ -290,9 +250,11 @@ def main() -> None:
         head, data = channel.receive()
         if head["op"] != "open":
             continue  # meant for a workspace that is gone
-        before = count(events)
-        pid = os.fork()
-        if pid == 0:
-            be_keeper(channel, head, data)
-        status = os.waitpid(pid, 0)[1]
+        status = before = RENEW << 8
+        while status == RENEW << 8:
+            before = count(events)
+            pid = os.fork()
+            if pid == 0:
+                be_keeper(channel, head, data)
+            status = os.waitpid(pid, 0)[1]
         channel.send({"closed": status == 0, "memory": status != 0 and count(events) > before})

@@ -8,7 +8,10 @@ A frame, both ways: two lengths (4 bytes each, big-endian), a JSON object, bytes
 import json
 import os
 import struct
-from typing import Any, Dict, List, Tuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # every process that is forked from the place would carry what an import brings
+    from typing import Any, Dict, List, Tuple
 
 
 class Channel:
@@ -20,14 +23,14 @@ class Channel:
         os.dup2(null, 0)
         os.dup2(2, 1)
 
-    def send(self, head: Dict[str, Any], data: bytes = b"") -> None:
+    def send(self, head: "Dict[str, Any]", data: bytes = b"") -> None:
         text = json.dumps(head).encode()
         rest = memoryview(struct.pack(">II", len(text), len(data)) + text + data)
         while rest:
             rest = rest[os.write(self.writer, rest) :]
 
     def _exactly(self, count: int) -> bytes:
-        parts: List[bytes] = []
+        parts: "List[bytes]" = []
         while count:
             part = os.read(self.reader, min(count, 1 << 20))
             if not part:
@@ -36,7 +39,7 @@ class Channel:
             count -= len(part)
         return b"".join(parts)
 
-    def receive(self) -> Tuple[Dict[str, Any], bytes]:
+    def receive(self) -> "Tuple[Dict[str, Any], bytes]":
         text, data = struct.unpack(">II", self._exactly(8))
         head = json.loads(self._exactly(text).decode())
         return head, self._exactly(data)

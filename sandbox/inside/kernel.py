@@ -3,15 +3,16 @@
 Part of what runs in a place (`cells.py`): Python 3.6 or later, standard library only.
 """
 
-import contextlib
 import ctypes
 import fcntl
 import os
 import signal
-import socket
 import struct
 import sys
-from typing import Any, Dict, List, NoReturn, Optional, Tuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # every process that is forked from the place would carry what an import brings
+    from typing import Any, Dict, List, NoReturn, Optional, Tuple
 
 NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 RDONLY, NOSUID, NODEV, NOEXEC, REMOUNT, BIND, REC, PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
@@ -29,17 +30,17 @@ HIDDEN = (
 libc = ctypes.CDLL(None, use_errno=True)
 
 
-def called(name: str, *args: Any) -> None:
+def called(name: str, *args: "Any") -> None:
     if getattr(libc, name)(*args) != 0:
         number = ctypes.get_errno()
         raise OSError(number, "%s%r: %s" % (name, args[:4], os.strerror(number)))
 
 
-def prctl(option: int, *args: Any) -> None:
+def prctl(option: int, *args: "Any") -> None:
     called("prctl", option, *[arg if isinstance(arg, ctypes.Array) else ctypes.c_ulong(arg) for arg in args])
 
 
-def mount(source: str, target: str, kind: Optional[str], flags: int = 0, data: str = "") -> None:
+def mount(source: str, target: str, kind: "Optional[str]", flags: int = 0, data: str = "") -> None:
     called("mount", source.encode(), target.encode(), kind and kind.encode(), ctypes.c_ulong(flags), data.encode())
 
 
@@ -64,41 +65,48 @@ def give_up_privileges(program: bytes) -> None:
 
 
 def loopback_up() -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+    door: int = libc.socket(2, 2, 0)  # AF_INET, SOCK_DGRAM
+    try:
         fcntl.ioctl(door, 0x8914, struct.pack("16sh14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
+    finally:
+        os.close(door)
 
 
-def open_events(path: str, older: str, key: bytes) -> Tuple[int, bytes]:
+def open_events(path: str, older: str, key: bytes) -> "Tuple[int, bytes]":
     for name in (path, older):
         if os.path.exists(name):
             return os.open(name, os.O_RDONLY), key
     return -1, key
 
 
-def count(events: Tuple[int, bytes]) -> int:
+def count(events: "Tuple[int, bytes]") -> int:
     """How often the cgroup hit its limit until now."""
     fd, key = events
     lines = os.pread(fd, 4096, 0).split(b"\n") if fd >= 0 else []
     return sum(int(line[len(key) :]) for line in lines if line.startswith(key))
 
 
-def run_here(argv: List[str], env: Dict[str, str]) -> NoReturn:
+def run_here(argv: "List[str]", env: "Dict[str, str]") -> "NoReturn":
     """Run `python -I -S -c PROGRAM ...` in this interpreter, which was started so, too: a new one takes 15 ms.
 
-    For a program of ours that ends by `os._exit`. Nothing of the place is left within its reach, nothing of it within
+    For a program of ours. Nothing of the place is left within its reach, nothing of it within
     that of other processes.
     """
     try:
         prctl(4, 0)  # PR_SET_DUMPABLE
         for fd in os.listdir("/proc/self/fd"):
-            with contextlib.suppress(OSError):  # one is the list's own
+            try:  # noqa: SIM105
                 os.close(int(fd) if int(fd) > 2 else -1)
+            except OSError:
+                pass  # the list's own, which is closed already
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_IGN)  # as Python does when it starts
         os.environ.clear()
         os.environ.update(env)
         sys.argv[:] = ["-c", *argv[5:]]
         exec(compile(argv[4], "<string>", "exec"), {"__name__": "__main__"})
+        sys.stdout.flush()
+        os._exit(0)
     except BaseException as error:
         sys.excepthook(type(error), error, error.__traceback__)
     os._exit(1)

@@ -3,12 +3,14 @@
 Part of what runs in a place (`cells.py`): Python 3.6 or later, standard library only.
 """
 
-import contextlib
 import os
 import stat
-from typing import List, Optional
 
 from sandbox.inside.kernel import BIND, NODEV, NOEXEC, NOSUID, PRIVATE, RDONLY, REC, REMOUNT, STRICT, called, mount
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # every process that is forked from the place would carry what an import brings
+    from typing import List, Optional
 
 STAGE = "/opt/bestpatch/run"
 ETC = "/opt/bestpatch/etc"  # a copy: engines mount files over the image's own, and such a folder cannot be overlaid
@@ -18,7 +20,7 @@ SMALL_FILE = 1 << 20
 class Tree:
     """The image's folders under overlays; what is written lies in one tmpfs."""
 
-    def __init__(self, size: int, inodes: int, writable: Optional[List[str]] = None) -> None:
+    def __init__(self, size: int, inodes: int, writable: "Optional[List[str]]" = None) -> None:
         """`writable`: the only folders that may be written; None where the owners of the image's files decide."""
         self.writable = writable
         mount("none", "/", None, REC | PRIVATE)
@@ -91,9 +93,11 @@ class Tree:
         os.mkdir(STAGE + "/shm")
         os.chmod(STAGE + "/shm", 0o1777)
         mount(STAGE + "/shm", dev + "/shm", None, BIND)
-        with contextlib.suppress(OSError):  # no terminals, then
+        try:
             mount("cell", dev + "/pts", "devpts", NOSUID | NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
             os.symlink("pts/ptmx", dev + "/ptmx")
+        except OSError:
+            pass  # no terminals, then
 
     def enter(self) -> None:
         for name in ("/proc", "/sys"):

@@ -302,7 +302,7 @@ RUIN = """
         try: os.unlink(path)
         except OSError: pass
     for path in (sys.executable, os.path.realpath(sys.executable), '/bin/sh', '/usr/bin/git',
-                 '/opt/bestpatch/git_tool.py'):
+                 '/opt/bestpatch/prepare.py'):
         try: os.unlink(path)
         except OSError: pass
         try: open(path, 'w').write('#!/bin/sh\\necho forged; exit 0\\n'); os.chmod(path, 0o755)

@@ -74,7 +74,7 @@ async def test_it_is_not_root(sandbox: Sandbox) -> None:
         "chown 0 calc.py",
         "su -c id",
         "echo x > /etc/passwd",
-        "echo x > /opt/bestpatch/git_tool.py",
+        "echo x > /opt/bestpatch/prepare.py",
         "rm -rf /opt/bestpatch/base.git/objects/pack/*",
         "mknod /tmp/disk b 8 0",
         "cat /proc/1/environ /proc/kcore",

@@ -86,7 +86,7 @@ async def test_an_image_by_name(tmp_path: Path, image: Unpacked, repository: Rep
             command = "id -u; pwd; echo x > /etc/made && echo y > calc.py && cat /etc/made; git status --short"
             shared = await workspace.run(["sh", "-c", "echo more >> /usr/bin/patch && tail -n 1 /usr/bin/patch"])
             written = await workspace.run(["sh", "-c", command], limits=QUICK)
-            ours = await workspace.run(["sh", "-c", "echo x > /opt/bestpatch/git_tool.py"], limits=QUICK)
+            ours = await workspace.run(["sh", "-c", "echo x > /opt/bestpatch/prepare.py"], limits=QUICK)
             status = await workspace.run(["cat", "/proc/self/status"], limits=QUICK)
         async with sandbox.workspace() as workspace:
             again = await workspace.run(["sh", "-c", "ls /etc/made; git status --short"], limits=QUICK)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.base import Ended, Limit, Limits
+from sandbox.base import UNEDITED, Ended, Limit, Limits, Patch
 from sandbox.errors import SandboxLost, SandboxTimeout, WorkspaceError
 from sandbox.inside.frames import Output
 from sandbox.output import Ring
@@ -23,6 +23,8 @@ HELLO = {"python": "/usr/bin/python3", "machine": "x86_64", "uid": 7, "gid": 8}
 RUN = {"why": "ended", "code": 0, "seconds": 0.5, "written": 2, "head": 1, "reached": []}
 ROOM = Room("/testbed", "/home/x", 1 << 20, 100)
 LIMITS = Limits(seconds=0.2)
+PATCH = Patch("a patch")
+CHANGES = [FileChange("a.py", None, b"x")]
 
 
 def frame(head: dict[str, Any], data: bytes = b"") -> bytes:
@@ -77,10 +79,56 @@ def test_answers_come_in_any_pieces() -> None:
     whole = frame({}) + frame({}) + frame(RUN, b"ab")
     place, wire = place_of(*(whole[at : at + 3] for at in range(0, len(whole), 3)))
     place.open(ROOM)
-    place.change([FileChange("a.py", None, b"x")])
+    place.apply(PATCH, CHANGES, ROOM)
     raw = run(place)
     assert (raw.ended, raw.exit_code, raw.output.text(), raw.seconds) == (Ended.EXITED, 0, "ab", 0.5)
     assert [sent["op"] for sent in wire.sent] == ["open", "files", "run"]
+
+
+def used(*answers: dict[str, Any]) -> tuple[Place, ScriptedWire]:
+    """A place that has run a command on the tree with the patch and was asked to renew its workspace."""
+    given = [frame({}), frame({}), frame(RUN, b"ab"), *map(frame, answers), frame(RUN, b"ab")]
+    place, wire = place_of(*given)
+    place.open(ROOM)
+    place.apply(PATCH, CHANGES, ROOM)
+    run(place)
+    place.renew()
+    return place, wire
+
+
+def test_a_workspace_that_was_kept_has_the_patch_already() -> None:
+    place, wire = used({"kept": True})
+    place.apply(PATCH, CHANGES, ROOM)
+    run(place)
+    assert [sent["op"] for sent in wire.sent] == ["open", "files", "run", "renew", "run"]
+    assert place.patch == PATCH
+
+
+def test_a_workspace_that_was_made_anew_gets_the_patch_again() -> None:
+    place, wire = used({}, {})
+    place.apply(PATCH, CHANGES, ROOM)
+    run(place)
+    assert [sent["op"] for sent in wire.sent] == ["open", "files", "run", "renew", "files", "run"]
+    assert place.patch == PATCH
+
+
+@pytest.mark.parametrize("renewed", [{}, {"kept": True}])
+def test_another_tree_is_never_made_from_a_kept_one(renewed: dict[str, Any]) -> None:
+    place, wire = used(renewed, {"closed": True}, {}, {})
+    place.apply(UNEDITED, (), ROOM)
+    run(place)
+    assert [sent["op"] for sent in wire.sent][3:6] == ["renew", "close", "open"]
+    assert place.patch == UNEDITED
+
+
+def test_an_answer_that_comes_late_does_not_hide_a_later_patch() -> None:
+    place, _ = place_of(frame({}), frame(RUN, b"ab"), frame({}), frame({}), frame(RUN, b"ab"))
+    place.open(ROOM)
+    run(place)
+    place.renew()
+    place.apply(PATCH, CHANGES, ROOM)
+    run(place)
+    assert place.patch == PATCH
 
 
 @pytest.mark.parametrize(
