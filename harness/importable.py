@@ -38,7 +38,7 @@ _TIMES = 20.0
 
 _CPU_AT_LEAST = 1.0
 _CPU_TIMES = 10.0
-"""The same for processor time, which nothing else on the machine uses up."""
+"""Of processor time, which nothing else on the machine uses up: so much, or so many times what the import took."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Importable:
         if self.seconds is None:
             return limits
         seconds = min(limits.seconds, _AT_LEAST + _TIMES * self.seconds)
-        cpu = min(limits.seconds, _CPU_AT_LEAST + _CPU_TIMES * self.seconds)
+        cpu = min(limits.seconds, max(_CPU_AT_LEAST, _CPU_TIMES * self.seconds))
         return replace(limits, seconds=seconds, cpu_seconds=math.ceil(cpu))
 
 
