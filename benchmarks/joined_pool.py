@@ -1,11 +1,11 @@
 """Joins finished runs of the same small bugs into one pool, so that `bestpatch study --allocate` splits over them.
 
-    python benchmarks/joined_pool.py pool.jsonl --instances small_bugs.jsonl --split tuning --candidates 16 \\
-        --of big RUN_A LABELS_A.jsonl --of small RUN_B LABELS_B.jsonl
+    python benchmarks/joined_pool.py pool.jsonl big=RUN_A small=RUN_B --labels LABELS_A.jsonl --labels LABELS_B.jsonl \\
+        --instances small_bugs.jsonl --split tuning --candidates 16
     bestpatch study pool.jsonl --candidates 16 --allocate --run bestpatch-runs/study
 
-`--of` gives a source's name, its run and its labels. Scripts of one run are executed on the classes of the others; what
-the runs recorded is not executed again. A line of the instances has `instance_id`, `split` and `files` (path -> text:
+Each run has the name of its source before it, and its labels in the same order. Scripts of one run are executed on the
+classes of the others; what the runs recorded is not executed again. A line of the instances has `instance_id`, `split` and `files` (path -> text:
 the repository). One sandbox does for all tasks: its repository has none of their files, and a patched tree is a patch
 that adds them. A pool that is there already goes on where it ended.
 """
@@ -82,15 +82,18 @@ def known(pool: Path) -> set[str]:
 async def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("pool", type=Path)
+    parser.add_argument("runs", nargs="+", metavar="NAME=RUN")
+    parser.add_argument("--labels", action="append", required=True, help="one for each run")
     parser.add_argument("--instances", type=Path, required=True)
-    parser.add_argument("--of", nargs=3, action="append", required=True, metavar=("NAME", "RUN", "LABELS"))
     parser.add_argument("--split", default="tuning")
     parser.add_argument("--candidates", type=int, default=1000, help="only so many trajectories of each run")
     parser.add_argument("--parallel", type=int, default=2)
     parser.add_argument("--backend", default="auto", choices=("auto", "docker", "bubblewrap"))
     options = parser.parse_args()
     rows = [json.loads(line) for line in options.instances.read_text("utf-8").splitlines() if line.strip()]
-    runs = [parts_of(name, Path(run), labels, options.candidates) for name, run, labels in options.of]
+    named = [one.partition("=") for one in options.runs]
+    pairs = zip(named, options.labels, strict=True)
+    runs = [parts_of(name, Path(run), labels, options.candidates) for (name, _, run), labels in pairs]
     there = known(options.pool)
     rows = [row for row in rows if row["split"] == options.split and all(row["instance_id"] in run for run in runs)]
     executed, began = 0, time.monotonic()
