@@ -5,9 +5,9 @@
     bestpatch study pool.jsonl --candidates 16 --allocate --run bestpatch-runs/study
 
 Each run has the name of its source before it, and its labels in the same order. Scripts of one run are executed on the
-classes of the others; what the runs recorded is not executed again. A line of the instances has `instance_id`, `split` and `files` (path -> text:
-the repository). One sandbox does for all tasks: its repository has none of their files, and a patched tree is a patch
-that adds them. A pool that is there already goes on where it ended.
+classes of the others; what the runs recorded is not executed again. A line of the instances has `instance_id`, `split`
+and `files` (path -> text: the repository). One sandbox does for all: its repository has none of their files, and a
+patched tree is a patch that adds them. A pool that is there already goes on where it ended.
 """
 
 from __future__ import annotations
