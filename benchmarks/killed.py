@@ -79,7 +79,7 @@ def instances_of(options: argparse.Namespace, folder: Path) -> Path:
         if hidden := row["hidden_test_files"]:  # shown to `bestpatch evaluate` alone
             test_cmd = f"python -m pytest -rA -p no:cacheprovider {' '.join(hidden)}"
             instance["environment"] = {**environment, "test_cmd": test_cmd}
-            instance["test_patch"] = "".join(_added(path, text) for path, text in hidden.items())
+            instance["test_patch"] = "".join(added(path, text) for path, text in hidden.items())
             instance["FAIL_TO_PASS"], instance["PASS_TO_PASS"] = row["FAIL_TO_PASS"], row["PASS_TO_PASS"]
         lines.append(json.dumps(instance) + "\n")
     path = folder / "instances.jsonl"
@@ -87,7 +87,7 @@ def instances_of(options: argparse.Namespace, folder: Path) -> Path:
     return path
 
 
-def _added(path: str, text: str) -> str:
+def added(path: str, text: str) -> str:
     """The patch that adds a file."""
     lines = text.splitlines()
     head = (

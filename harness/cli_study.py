@@ -56,6 +56,13 @@ def study(
     allocate: Annotated[
         bool, typer.Option("--allocate", help="Find the best split of the candidates over the pool's sources.")
     ] = False,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What this split over sources is worth: so many candidates of this one; may be repeated.",
+            metavar="SOURCE=N",
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")] = False,
     debug: Debug = False,
@@ -75,6 +82,6 @@ def study(
                 tuple(judgements or ()),
                 tuple(candidates or ()),
                 tuple(scripts or ()),
-                *(group, draws, seed, names, allocate, as_json, quiet),
+                *(group, draws, seed, names, allocate, tuple(split or ()), as_json, quiet),
             )
         )

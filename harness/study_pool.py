@@ -73,7 +73,8 @@ def _add(task: PoolTask, tasks: dict[str, PoolTask], source: str) -> None:
     if task.id in tasks:
         raise DatasetError(
             f"{source}: task {task.id} is in another source, too; scripts of one source have no verdicts on candidates "
-            "of the other. Study them apart, or choose among both in one run with bestpatch select"
+            "of the other. Study them apart, join them with benchmarks/joined_pool.py, which executes what is "
+            "missing, or choose among both in one run with bestpatch select"
         )
     tasks[task.id] = task
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class Asked:
     seed: int
     methods: tuple[str, ...]
     allocate: bool
+    split: tuple[str, ...]
     json: bool
     quiet: bool
 
@@ -42,12 +44,14 @@ def study_command(asked: Asked) -> None:
     if unknown:
         raise UsageError(f"--methods {unknown[0]}: there is no such method; there are {', '.join(METHODS)}")
     pool = read_pool(asked.pools, asked.labels, asked.group, asked.judgements)
+    split = _split(asked.split, pool)
     settings = StudySettings(
         sizes=_sizes(asked, pool),
         draws=asked.draws,
         seed=asked.seed,
         methods=asked.methods,
         allocate=asked.allocate,
+        split=split,
         workers=len(os.sched_getaffinity(0)),
     )
     if asked.allocate and len({c.source for task in pool.tasks for c in task.candidates}) < 2:
@@ -70,6 +74,20 @@ def study_command(asked: Asked) -> None:
     elif not asked.quiet:
         give(text)
         say(f"written  {asked.run / 'study.html'}, study.md, study.json")
+
+
+def _split(asked: Sequence[str], pool: Pool) -> dict[str, int]:
+    """Source -> candidates, as the command line said."""
+    sources = sorted({c.source for task in pool.tasks for c in task.candidates})
+    split: dict[str, int] = {}
+    for one in asked:
+        source, _, number = one.rpartition("=")
+        if source not in sources or not number.isdecimal():
+            raise UsageError(f"--split {one}: give SOURCE=N; the sources are {', '.join(sources)}")
+        split[source] = int(number)
+    if asked and not sum(split.values()):
+        raise UsageError(f"--split {asked[-1]}: no candidate is left to choose from")
+    return split
 
 
 def _sizes(asked: Asked, pool: Pool) -> tuple[Size, ...]:

@@ -68,11 +68,11 @@ class SizeView:
 
 @dataclass(frozen=True)
 class SplitView:
-    """The best split over sources."""
+    """A split over sources."""
 
     text: str
-    rows: tuple[tuple[str, str, str, str], ...]
-    """Source, candidates of the best split, of the even one, the score of all from it."""
+    rows: tuple[tuple[str, str, str, str, str], ...]
+    """Source, candidates of the split, of the even one, the score of all from it, tokens of one of its candidates."""
 
 
 @dataclass(frozen=True)
@@ -215,5 +215,8 @@ def _split(study: StudyRecord) -> SplitView | None:
     found = study.allocation
     if found is None:
         return None
-    rows = ((named(s), str(found.split[s]), str(found.even_split[s]), f"{found.single[s]:.3f}") for s in found.split)
+    rows = (
+        (named(s), str(found.split[s]), str(found.even_split[s]), f"{found.single[s]:.3f}", tokens(found.tokens.get(s)))
+        for s in found.split
+    )
     return SplitView(split_story(found), tuple(rows))

@@ -142,23 +142,29 @@ def _allocation(study: StudyRecord) -> list[str]:
     if found is None:
         return []
     rows = [
-        (source or "unnamed", str(found.split[source]), str(found.even_split[source]), f"{found.single[source]:.3f}")
+        (
+            source or "unnamed",
+            str(found.split[source]),
+            str(found.even_split[source]),
+            f"{found.single[source]:.3f}",
+            tokens(found.tokens.get(source)),
+        )
         for source in found.split
     ]
     return [
         "## Split over sources",
         split_story(found),
-        _table(("source", "best split", "even split", "score of all from it"), rows),
+        _table(("source", "split", "even split", "score of all from it", "tokens of a candidate"), rows),
     ]
 
 
 def split_story(found: AllocationRecord) -> str:
-    """What the best split is worth, in sentences."""
+    """What the split is worth, in sentences."""
     low, high = found.gain_interval
     return (
-        f"The best split of {found.candidates} candidates scores {found.score:.3f}, the even one "
-        f"{found.even_score:.3f} (difference [{low:+.3f}, {high:+.3f}]). It was chosen on this pool: report its "
-        "score on another."
+        f"The {'given' if found.given else 'best'} split of {found.candidates} candidates scores {found.score:.3f}, "
+        f"the even one {found.even_score:.3f} (difference [{low:+.3f}, {high:+.3f}])."
+        + ("" if found.given else " It was chosen on this pool: report its score on another, with --split.")
     )
 
 

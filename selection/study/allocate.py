@@ -1,13 +1,14 @@
 """Splits a budget of candidates over the sources of a pool so that `ours` scores best.
 
-Hill-climbing: from the even split, the one move of a candidate from one source to another that helps most, until none
-helps. Every split sees the same random order of candidates and scripts, so that differences are no luck of the draw.
+Hill-climbing: from the even split and from each source alone, the one move of a candidate from one source to another
+that helps most, until none helps; of the ends the best. Every split sees the same random order of candidates and
+scripts, so that differences are no luck of the draw.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from selection.draws import Drawer
@@ -22,9 +23,18 @@ Split = tuple[int, ...]
 
 
 def allocate(
-    drawers: Sequence[Drawer], candidates: int, scripts: int, draws: int, seed: int, each: Each = map
+    drawers: Sequence[Drawer],
+    candidates: int,
+    scripts: int,
+    draws: int,
+    seed: int,
+    each: Each = map,
+    given: Mapping[str, int] | None = None,
 ) -> AllocationRecord:
-    """The best split found of `candidates`; a source that has fewer for a task gives all of them."""
+    """The best split found of `candidates`, or what the one that is `given` is worth.
+
+    A source that has fewer candidates for a task gives all of them. A source that `given` does not name gives none.
+    """
     sources = sorted({c.source for drawer in drawers for c in drawer.task.candidates})
     known: dict[Split, list[float]] = {}
 
@@ -38,24 +48,49 @@ def allocate(
         return sum(scores(split)) / len(drawers)
 
     even = tuple(candidates // len(sources) + (n < candidates % len(sources)) for n in range(len(sources)))
-    best = even
-    while True:
-        moved = max(_moves(best), key=mean, default=best)
-        if mean(moved) <= mean(best) + 1e-9:
-            break
-        best = moved
+    alone = {source: tuple(candidates * (source == other) for other in sources) for source in sources}
+    if given is None:
+        # The first of equals, so that the even split stays where nothing is better.
+        ends = [_climbed(start, mean) for start in (even, *alone.values())]
+        best = max(ends, key=lambda split: round(mean(split), 9))
+    else:
+        best = tuple(given.get(source, 0) for source in sources)
     gains = [a - b for a, b in zip(scores(best), scores(even), strict=True)]
     samples = resamples(len(drawers), seed)
-    single = {s: mean(tuple(candidates * (s == other) for other in sources)) for s in sources}
     return AllocationRecord(
         candidates=candidates,
+        given=given is not None,
         split=dict(zip(sources, best, strict=True)),
         score=mean(best),
         even_split=dict(zip(sources, even, strict=True)),
         even_score=mean(even),
         gain_interval=interval([total / len(drawers) for total in sums(gains, samples)]),
-        single=single,
+        single={source: mean(split) for source, split in alone.items()},
+        tokens={source: _tokens(drawers, source) for source in sources},
     )
+
+
+def _climbed(split: Split, mean: Callable[[Split], float]) -> Split:
+    """Where moves that help lead to."""
+    while True:
+        moved = max(_moves(split), key=mean, default=split)
+        if mean(moved) <= mean(split) + 1e-9:
+            return split
+        split = moved
+
+
+def _tokens(drawers: Sequence[Drawer], source: str) -> float | None:
+    """Completion tokens of a source's candidate and the scripts that come with it, in the mean."""
+    total = count = 0
+    for task in (drawer.task for drawer in drawers):
+        mine = [one for one in task.candidates if one.source == source]
+        authors = {one.trajectory for one in mine} - {""}
+        spent = [one.completion_tokens for one in mine]
+        spent += [script.completion_tokens for script in task.scripts if script.trajectory in authors]
+        if any(tokens is None for tokens in spent):
+            return None
+        total, count = total + sum(tokens or 0 for tokens in spent), count + len(mine)
+    return total / count
 
 
 def _moves(split: Split) -> list[Split]:

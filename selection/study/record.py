@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from selection.pool import Frozen
 
 SCHEMA_VERSION = 1
@@ -179,17 +181,21 @@ class AdaptiveRecord(Frozen):
 
 
 class AllocationRecord(Frozen):
-    """How a budget of candidates is best split over the pool's sources, found by hill-climbing on this pool."""
+    """How a budget of candidates is best split over the pool's sources."""
 
     candidates: int
+    given: bool = False
+    """Whether the split was given; else it was found on this pool by hill-climbing, and its score is too good."""
     split: dict[str, int]
     score: float
     even_split: dict[str, int]
     even_score: float
     gain_interval: Interval
-    """Of the best split's score less the even one's; too narrow, for the split was chosen on the same tasks."""
+    """Of the split's score less the even one's; too narrow where the split was chosen on the same tasks."""
     single: dict[str, float]
     """Source -> score when all candidates are of it."""
+    tokens: dict[str, float | None] = Field(default_factory=dict[str, float | None])
+    """Source -> completion tokens of a candidate with its scripts, in the mean; None where they are not known."""
 
 
 class StudyRecord(Frozen):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from selection.draws import Drawer
@@ -14,7 +14,7 @@ from selection.pool import PoolTask
 from selection.study.adaptive import adaptive
 from selection.study.allocate import allocate
 from selection.study.coverage import coverage
-from selection.study.record import PoolRecord, SizeRecord, StudyRecord
+from selection.study.record import AllocationRecord, PoolRecord, SizeRecord, StudyRecord
 from selection.study.scores import at_size, tally
 from selection.study.scripts import scripts
 from selection.study.side_by_side import side_by_side
@@ -37,6 +37,8 @@ class StudySettings:
     methods: Collection[str] = ()
     """Names; () for all. `random` and `ours` are always there: the figures are relative to them."""
     allocate: bool = False
+    split: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Source -> candidates: what this split is worth, instead of the best one."""
     workers: int = 1
     """Processes."""
 
@@ -73,9 +75,13 @@ def study(
         budget = (largest.candidates, largest.scripts, settings.draws, settings.seed)
         say("adaptive sampling")
         stopped = adaptive(drawers, *budget, each)
-        if settings.allocate:
+        allocation: AllocationRecord | None = None
+        if settings.split:
+            whole = sum(settings.split.values())
+            allocation = allocate(drawers, whole, *budget[1:], each, settings.split)
+        elif settings.allocate:
             say("splits over sources")
-        allocation = allocate(drawers, *budget, each) if settings.allocate else None
+            allocation = allocate(drawers, *budget, each)
     return StudyRecord(
         bestpatch=version,
         files=tuple(files),

@@ -77,6 +77,9 @@ def test_judgements_make_the_methods_apply_that_ask_a_model(pool: Path, tmp_path
         (["--candidates", 2, "--scripts", 1, "--scripts", 2], "give --scripts once for each --candidates"),
         (["--methods", "best"], "--methods best: there is no such method; there are random, first"),
         (["--group", "z"], "--group z: no task is in it"),
+        (["--split", "x=2", "--split", "z=1"], "--split z=1: give SOURCE=N; the sources are x, y"),
+        (["--split", "x"], "--split x: give SOURCE=N"),
+        (["--split", "x=0"], "--split x=0: no candidate is left to choose from"),
     ],
 )
 def test_wrong_use_says_what_to_do(
@@ -86,6 +89,17 @@ def test_wrong_use_says_what_to_do(
     assert code == 2
     assert said in told
     assert not (tmp_path / "out").exists()
+
+
+def test_a_split_is_measured_as_it_was_given(pool: Path, tmp_path: Path) -> None:
+    code, told = run(pool, "--run", tmp_path, "--draws", 3, "--split", "x=1", "--split", "y=2")
+    assert code == 0
+    found = StudyRecord.model_validate_json((tmp_path / "study.json").read_text()).allocation
+    assert found is not None
+    assert (found.given, found.candidates, found.split) == (True, 3, {"x": 1, "y": 2})
+    for text in (told, (tmp_path / "study.html").read_text()):
+        assert f"The given split of 3 candidates scores {found.score:.3f}" in text
+        assert "on this pool" not in text
 
 
 def test_one_source_cannot_be_split(tmp_path: Path) -> None:
