@@ -29,7 +29,7 @@ from sandbox.patch import check_patch
 from sandbox.place import FileChange, Place, Room
 from sandbox.threads import call, work
 
-_PATIENCE_SECONDS = 30.0
+_PATIENCE_SECONDS = 5.0
 """At most so long a workspace is waited for before another place is started, should all be held by somebody."""
 _LOOK_SECONDS = 0.5
 MAX_READ_BYTES = 16 * 1024**2

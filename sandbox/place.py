@@ -121,13 +121,14 @@ class Place:
         """See to it that the tree of a workspace that was not used yet is the one with the patch, without waiting."""
         self._hoped = None
         if self.patch == patch:
-            # Perhaps it was not kept after all: what is asked next waits for the answer.
-            self._hoped = patch, changes
+            if self._hoping:  # what is asked next waits for the answer
+                self._hoped = patch, changes
             return
         if self.patch != UNEDITED:
             self.close()
             self.open(room)
-        self._change(patch, changes)
+        if patch != UNEDITED:
+            self._change(patch, changes)
 
     def _change(self, patch: Patch, changes: Sequence[FileChange]) -> None:
         self.patch, self._hoping = patch, False

@@ -95,7 +95,7 @@ class Keeper:
         return {"kept": True}, b""
 
     def do_files(self, head: "Dict[str, Any]", data: bytes) -> "Tuple[Dict[str, Any], bytes]":
-        self.writings.other |= self.patched
+        self.writings.changed |= self.patched
         self.patched = True
         at = 0
         files: "List[Tuple[str, Optional[int], Optional[int]]]" = head["files"]
@@ -171,7 +171,7 @@ class Keeper:
         reached = [name for name, fd in self.events.items() if count(fd) > before[name]]
         if left.f_bavail * left.f_bsize < 1 << 16 or left.f_favail < 8:
             reached.append("disk")
-        self.writings.other |= not self.writings.as_seen(untouched)
+        self.writings.changed |= not self.writings.as_seen(untouched)
         answer = {
             "why": why,
             "code": struct.unpack(">i", told)[0] if len(told) == 4 else None,

@@ -3,19 +3,22 @@
 Part of what runs in a place (`cells.py`): Python 3.6 or later, standard library only.
 
 All that can be written lies in one tmpfs (`tree.py`), which holds little: the patch's files, the script. What is there
-is listed before and after an execution, with the times of change, which nobody without privileges can set.
+is listed before and after an execution, with the contents and times of change, which nobody without privileges can set.
 """
 
 import os
+import stat
 import time
 
 TICKS = 5  # CLOCK_REALTIME_COARSE, for which Python has no name
 TICKING = [int(part) for part in os.uname().release.split(".")[:2] if part.isdigit()] < [6, 13]
 """Whether times of change come from a clock that ticks every few milliseconds: later kernels give finer ones."""
+MOST_FILES, MOST_BYTES = 2000, 4 << 20
+"""A workspace in which there is more is not kept: looking would take longer than making another one."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # every process that is forked from the place would carry what an import brings
-    from typing import Any, Dict, List, Tuple
+    from typing import Any, Dict, List, Optional, Tuple
 
 
 class Writings:
@@ -27,7 +30,7 @@ class Writings:
         self.files: "List[str]" = []
         """Written for the execution, by their paths; the folders made for them."""
         self.folders: "List[str]" = []
-        self.other = False
+        self.changed = False
         """Something was changed that cannot be taken back."""
 
     def about_to_write(self, path: str) -> None:
@@ -35,7 +38,7 @@ class Writings:
         if path in self.files:
             return
         if os.path.lexists(path):
-            self.other = True
+            self.changed = True
             return
         self.files.append(path)
         missing: "List[str]" = []
@@ -53,47 +56,61 @@ class Writings:
             for folder in reversed(self.folders):
                 os.rmdir(folder)
         except OSError:
-            self.other = True
+            self.changed = True
         del self.files[:], self.folders[:]
-        return not self.other
+        return not self.changed
 
     def seen(self) -> "Any":
-        """What is there before an execution, for `as_seen`; None where that cannot be said."""
-        try:
-            found = self.files_in_use(), self.listed()
-        except OSError:
-            return None  # a folder that nobody may look into, or too deep a one
-        if TICKING and max(status[-1] for status in found[1].values()) >= time.clock_gettime_ns(TICKS):
+        """What is there before an execution, for `as_seen`; None where that is too much, or cannot be said."""
+        found = self.listed()
+        if TICKING and found and max(status[-1] for status, _ in found.values()) >= time.clock_gettime_ns(TICKS):
             time.sleep(time.clock_getres(TICKS))  # a change within the same tick would have the same time
-        return found
+        return self.files_in_use(), found
 
     def as_seen(self, before: "Any") -> bool:
         """Whether the same is there after it. Where there are more files, they need not be listed: they may be many."""
-        return before is not None and self.files_in_use() == before[0] and self.seen() == before
+        files, found = before
+        return found is not None and self.files_in_use() == files and self.listed() == found
 
     def files_in_use(self) -> int:
         room = os.statvfs(self.folder)
         return room.f_files - room.f_ffree
 
-    def listed(self) -> "Dict[str, Any]":
-        """Every file and folder in it, by its path; also the workspace's /dev, a tmpfs of its own."""
-        found: "Dict[str, Any]" = {"/dev": told(os.lstat("/dev"))}
+    def listed(self) -> "Optional[Dict[str, Any]]":
+        """Every file and folder in it, by its path, with its content; also the workspace's /dev, a tmpfs of its own."""
+        found: "Dict[str, Any]" = {"/dev": (told(os.lstat("/dev")), b"")}
         waiting = [""]
-        while waiting:
-            folder = waiting.pop()
-            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.folder) if folder else -1
-            try:
-                for entry in os.listdir(fd if folder else self.folder):
+        left = MOST_BYTES
+        try:
+            while waiting:
+                folder = waiting.pop()
+                for entry in self.entries(folder):
                     path = folder + "/" + entry if folder else entry
                     status = os.lstat(path, dir_fd=self.folder)
-                    found[path] = told(status)
-                    # An overlay's work folder is the kernel's own.
-                    if status.st_mode & 0o170000 == 0o040000 and not (not folder and entry.startswith("work")):
+                    content, kind = b"", stat.S_IFMT(status.st_mode)
+                    if kind == stat.S_IFREG:
+                        # A file that is mapped into memory can be written to without a new time of change.
+                        left -= status.st_size
+                        content = self.content(path) if left >= 0 else b""
+                    elif kind == stat.S_IFDIR and (folder or not entry.startswith("work")):  # overlays' own
                         waiting.append(path)
-            finally:
-                if folder:
-                    os.close(fd)
+                    found[path] = told(status), content
+                    if left < 0 or len(found) > MOST_FILES:
+                        return None
+        except OSError:
+            return None  # a folder that nobody may look into, or too deep a one
         return found
+
+    def entries(self, folder: str) -> "List[str]":
+        fd = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.folder)
+        try:
+            return os.listdir(fd)
+        finally:
+            os.close(fd)
+
+    def content(self, path: str) -> bytes:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=self.folder), "rb") as file:
+            return file.read()
 
 
 def told(status: os.stat_result) -> "Tuple[int, ...]":

@@ -34,6 +34,10 @@ DEEDS = {
         "t = os.stat('calc.py'); open('calc.py', 'r+').write('#'); "
         "os.utime('calc.py', ns=(t.st_atime_ns, t.st_mtime_ns))"
     ),
+    "a file mapped into memory": (
+        "import mmap; name = 'added.py' if os.path.exists('added.py') else 'calc.py'; "
+        "m = mmap.mmap(open(name, 'r+b').fileno(), 0); m[0] = m[1]"
+    ),
     "a mode": "os.chmod('calc.py', 0o600)",
     "a deleted file": "os.unlink('calc.py')",
     "another name": "os.rename('calc.py', 'other.py')",

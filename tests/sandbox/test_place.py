@@ -114,7 +114,7 @@ def test_a_workspace_that_was_made_anew_gets_the_patch_again() -> None:
 
 @pytest.mark.parametrize("renewed", [{}, {"kept": True}])
 def test_another_tree_is_never_made_from_a_kept_one(renewed: dict[str, Any]) -> None:
-    place, wire = used(renewed, {"closed": True}, {}, {})
+    place, wire = used(renewed, {"closed": True}, {})
     place.apply(UNEDITED, (), ROOM)
     run(place)
     assert [sent["op"] for sent in wire.sent][3:6] == ["renew", "close", "open"]
