@@ -97,9 +97,12 @@ def _prove(
             raise Rejected("the applied file differs from the changed content: %r" % os.fsdecode(path))
 
 
-def _read(path: bytes) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+def _read(path: bytes) -> "Optional[bytes]":
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return None  # the tree lacks what the base commit has
 
 
 def apply(git: Git, patch: bytes) -> str:
