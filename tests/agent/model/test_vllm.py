@@ -59,6 +59,7 @@ def test_on_a_cpu() -> None:
     launch = launch_vllm("some/model", CPU, ALONE, Serving(), "k")
     assert launch.argv(1)[2] == "vllm.entrypoints.openai.api_server"
     assert launch.env["VLLM_CPU_KVCACHE_SPACE"] == "4"
+    assert "--enforce-eager" in launch.argv(1)
     assert "VLLM_CPU_OMP_THREADS_BIND" not in launch.env
     assert "--tensor-parallel-size" not in launch.argv(1)
     assert patience_of(CPU).answer_rate < patience_of(GPU).answer_rate
