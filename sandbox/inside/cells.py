@@ -240,7 +240,6 @@ def be_keeper(channel: Channel, head: "Dict[str, Any]", data: bytes) -> "NoRetur
 
 def main() -> None:
     gc.disable()  # it would write to all that forked processes share with this one
-    gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler would let a command interrupt its init
     events = open_events(*EVENTS["memory"])
     channel = Channel()

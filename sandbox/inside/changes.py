@@ -63,7 +63,8 @@ class Writings:
     def seen(self) -> "Any":
         """What is there before an execution, for `as_seen`; None where that is too much, or cannot be said."""
         found = self.listed()
-        if TICKING and found and max(status[-1] for status, _ in found.values()) >= time.clock_gettime_ns(TICKS):
+        newest = max(status[-1] for status, _ in found.values()) if TICKING and found else 0
+        if newest >= time.clock_gettime(TICKS) * 1e9 - 1000:
             time.sleep(time.clock_getres(TICKS))  # a change within the same tick would have the same time
         return self.files_in_use(), found
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import inside
+from tests.sandbox.test_inside import PYTHONS
 
 OLD = b"a\nb\nc\nd\ne\nf\ng\nh\n"
 NEW = OLD.replace(b"b", b"changed")
@@ -39,10 +40,10 @@ def tree(tmp_path: Path) -> Path:
     return tree
 
 
-def made(tree: Path, changes: Mapping[str, bytes | None]) -> dict[str, str]:
+def made(tree: Path, changes: Mapping[str, bytes | None], python: str = sys.executable) -> dict[str, str]:
     request = tree.parent / "request"
     request.write_text(json.dumps({p: None if c is None else base64.b64encode(c).decode() for p, c in changes.items()}))
-    argv = [sys.executable, "-I", "-S", *inside.arguments(*inside.GIT_TOOL), "make", tree, request]
+    argv = [python, "-I", "-S", *inside.arguments(*inside.GIT_TOOL), "make", tree, request]
     env = {**os.environ, "BESTPATCH_STORE": str(tree.parent / "base.git"), "TMPDIR": str(tree.parent)}
     done = subprocess.run(argv, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -71,6 +72,11 @@ def test_a_patch_gives_the_changes_back(tree: Path, changes: Mapping[str, bytes 
         assert ((tree / path).read_bytes() if (tree / path).is_file() else None) == content
     named = [line for line in patch.splitlines() if line.startswith("diff --git")]
     assert len(named) == sum(content != (OLD if path == "one.txt" else b"") for path, content in changes.items())
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_python_makes_the_same_patch(tree: Path, python: str) -> None:
+    assert made(tree, {"one.txt": NEW}, python)["ok"].splitlines()[-1] == " e"
 
 
 def test_nothing_changed_is_no_patch(tree: Path) -> None:
