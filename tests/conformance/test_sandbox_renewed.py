@@ -36,7 +36,7 @@ DEEDS = {
     ),
     "a file mapped into memory": (
         "import mmap; name = 'added.py' if os.path.exists('added.py') else 'calc.py'; "
-        "m = mmap.mmap(open(name, 'r+b').fileno(), 0); m[0] = m[1]"
+        "f = open(name, 'r+b'); m = mmap.mmap(f.fileno(), 0); m[0] = m[1]"
     ),
     "a mode": "os.chmod('calc.py', 0o600)",
     "a deleted file": "os.unlink('calc.py')",
