@@ -32,6 +32,7 @@ from sandbox.threads import call, work
 _PATIENCE_SECONDS = 5.0
 """At most so long a workspace is waited for before another place is started, should all be held by somebody."""
 _LOOK_SECONDS = 0.5
+"""How often it is looked whether an execution more is allowed: nobody tells."""
 MAX_READ_BYTES = 16 * 1024**2
 _PATCH = "/tmp/bestpatch-patch"  # noqa: S108 - inside the sandbox, where nobody else is
 

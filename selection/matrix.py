@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 
 from agent.trajectory import ISSUE, Recorder, ScriptId, TestScript
 from sandbox.base import Limits, Sandbox
@@ -62,9 +61,9 @@ async def vote_matrix(
     rejected: dict[ClassId, str] = {}
     # One class after the other for each of those that work side by side: a workspace serves the next execution on the
     # same tree. Who has done its share takes from the end of the longest one.
-    todo = [(source, patch_class) for patch_class in classes for source in sources]
-    ends = [len(todo) * n // max(1, parallel) for n in range(max(1, parallel) + 1)]
-    shares = [deque(todo[start:end]) for start, end in pairwise(ends)]
+    pairs = [(source, patch_class) for patch_class in classes for source in sources]
+    total, width = len(pairs), max(1, parallel)
+    shares = [deque(pairs[total * n // width : total * (n + 1) // width]) for n in range(width)]
 
     async def fill(source: str, patch_class: PatchClass) -> None:
         if patch_class.id in rejected:
@@ -76,13 +75,13 @@ async def vote_matrix(
                 rejected[patch_class.id] = f"its patch does not apply: {error}"
                 run = not_run(rejected[patch_class.id])
         cells[source, patch_class.id] = run
-        recorder.stage("matrix", len(cells), len(todo))
+        recorder.stage("matrix", len(cells), total)
 
     async def work(share: deque[tuple[str, PatchClass]]) -> None:
         while any(shares):
             await fill(*(share.popleft() if share else max(shares, key=len).pop()))
 
-    recorder.stage("matrix", 0, len(todo))
+    recorder.stage("matrix", 0, total)
     await side_by_side(partial(work, share) for share in shares)
 
     table: dict[tuple[ScriptId, ClassId], ScriptRun] = {}
