@@ -23,6 +23,7 @@ from typing import Any
 
 import anyio
 from figures import table
+from joining import Part, joined
 from killed import added
 from probes_of_bugs import snapshot
 
@@ -30,7 +31,6 @@ from agent.edit.patched import apply_in_memory
 from agent.trajectory import ScriptId
 from harness.errors import DatasetError
 from harness.evaluation.labels import read_labels, results_of
-from harness.study_join import Part, joined
 from harness.study_run import tasks_of_run
 from sandbox.backends import choose_backend
 from sandbox.base import Limits, Patch, Recipe, RepoPath, Sandbox, Tree

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-
-import anyio
 
 from agent.edit.patched import apply_in_memory
+from agent.parallel import each
 from agent.trajectory import ISSUE, CandidateId, ScriptId
 from sandbox.base import Patch, Tree, digest_of
 from sandbox.script import Verdict
 from selection.base import ClassId
 from selection.equivalence import tree_key
-from selection.execute import side_by_side
 from selection.pool import PoolCandidate, PoolScript, PoolTask
 
 Execute = Callable[[str, Patch], Awaitable[Verdict]]
@@ -71,14 +68,12 @@ async def joined(parts: Sequence[Part], tree: Tree, execute: Execute, parallel: 
         for own, verdict in row.items():
             if (part.name, own) in classes:
                 verdicts.setdefault((part.sources[script], classes[part.name, own]), verdict)
-    limiter = anyio.CapacityLimiter(parallel)
 
-    async def fill(text: str, name: ClassId) -> None:
-        async with limiter:
-            verdicts[text, name] = await execute(text, patches[name])
+    async def fill(cell: tuple[str, ClassId]) -> None:
+        verdicts[cell] = await execute(cell[0], patches[cell[1]])
 
     asked = [(text, c) for text in dict.fromkeys(texts[s] for s in order if s in voting) for c in patches]
-    await side_by_side(partial(fill, *cell) for cell in asked if cell not in verdicts)
+    await each([cell for cell in asked if cell not in verdicts], fill, at_once=parallel)
     first = parts[0].task
     candidates = [_candidate(c, part, classes, renamed) for part in parts for c in part.task.candidates]
     scripts: dict[ScriptId, PoolScript] = {}

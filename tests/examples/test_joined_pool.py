@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import anyio
 import pytest
 
 from agent.trajectory import ISSUE, CandidateId, ScriptId
-from harness.study_join import Part, joined
 from sandbox.base import Patch, RepoPath, Tree
 from sandbox.script import Verdict
 from selection.base import ClassId
 from selection.pool import PoolCandidate, PoolProbe, PoolScript, PoolTask
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # last, so that nothing there stands for a package
+from joining import Part, joined
 
 TREE: Tree = {RepoPath("f.py"): b"x = 1\n"}
 
