@@ -61,7 +61,7 @@ class Writings:
         return not self.changed
 
     def seen(self) -> "Any":
-        """What is there before an execution, for `as_seen`; None where that is too much, or cannot be said."""
+        """What is there before an execution, for `as_seen`."""
         found = self.listed()
         newest = max(status[-1] for status, _ in found.values()) if TICKING and found else 0
         if newest >= time.clock_gettime(TICKS) * 1e9 - 1000:
@@ -78,7 +78,10 @@ class Writings:
         return room.f_files - room.f_ffree
 
     def listed(self) -> "Optional[Dict[str, Any]]":
-        """Every file and folder in it, by its path, with its content; also the workspace's /dev, a tmpfs of its own."""
+        """Every file and folder in it, by its path, with its content; also the workspace's /dev, a tmpfs of its own.
+
+        None where that is too much, or cannot be said.
+        """
         found: "Dict[str, Any]" = {"/dev": (told(os.lstat("/dev")), b"")}
         waiting = [""]
         left = MOST_BYTES
