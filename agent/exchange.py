@@ -13,8 +13,10 @@ from agent.context.gather import Context
 from agent.context.window import counter
 from agent.errors import ContextTooLong
 from agent.model.base import Completion, Message, Model, Request, Sampling, Stage
+from agent.prompts import test_writing
 from agent.prompts.shared import system_message
 from agent.snippet import Symbols
+from agent.suspects import tested
 from agent.task import Task
 from agent.trajectory import Outcome, Recorder, Turn
 from sandbox.base import Limits, Patch, Sandbox, digest_of
@@ -43,6 +45,8 @@ class Ground:
     seed: int
     system: str
     symbols: Symbols
+    script_prompt: str
+    """The first turn of every test-writing trajectory."""
     executions: anyio.CapacityLimiter
 
     @classmethod
@@ -58,6 +62,8 @@ class Ground:
         seed: int,
         parallel: int,
     ) -> Ground:
+        known = Symbols(context.tree, context.paths)
+        about = tested(task.issue, context.tree, context.paths, known.home)
         return cls(
             task,
             context,
@@ -67,7 +73,8 @@ class Ground:
             limits,
             seed,
             system_message(task.repository, context.text, task.issue, model.profile),
-            Symbols(context.tree, context.paths),
+            known,
+            test_writing.first(model.profile, about),
             anyio.CapacityLimiter(parallel),
         )
 

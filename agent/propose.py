@@ -17,7 +17,6 @@ from agent.errors import ModelDenied, ModelError, ModelUnavailable
 from agent.example_scripts import issue_scripts
 from agent.exchange import Exchange, Ground
 from agent.model.base import Completion, Model, Stage
-from agent.prompts import test_writing as prompts
 from agent.task import Task
 from agent.test_writing import write_script
 from agent.trajectory import ISSUE, Candidate, Recorder, TestScript
@@ -265,9 +264,7 @@ class _FirstTurns:
 
     async def draw(self) -> None:
         begin = self._numbers.start
-        whole = Exchange(self._ground, Stage.TEST_WRITING, self._names[0]).request(
-            prompts.first(self._ground.model.profile)
-        )
+        whole = Exchange(self._ground, Stage.TEST_WRITING, self._names[0]).request(self._ground.script_prompt)
         # Answer `j` is drawn with seed + j: a trajectory's first turn does not depend on the step it comes in.
         sampling = replace(whole.sampling, seed=whole.sampling.seed + begin)
         request = replace(whole, sampling=sampling, trajectory=self._names[begin])

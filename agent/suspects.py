@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.context.outline import Symbol, symbols
@@ -27,6 +27,16 @@ class Suspect:
     qualified: str
     source: str
     score: float
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A function as a test script imports and calls it."""
+
+    module: str
+    name: str
+    parameters: Sequence[str]
+    """Their names, in order."""
 
 
 def suspects(issue: str, script: str | None, tree: Tree, shown: Sequence[RepoPath], *, most: int = 4) -> list[Suspect]:
@@ -63,6 +73,25 @@ def suspects(issue: str, script: str | None, tree: Tree, shown: Sequence[RepoPat
         for score, _, path, text, symbol in ranked[:most]
         if score > 0 and score >= best / 5
     ]
+
+
+def tested(issue: str, tree: Tree, shown: Sequence[RepoPath], home: Callable[[str], str | None]) -> Tested | None:
+    """The one top-level function that the issue writes as code; None where it names none, several or only methods.
+
+    `home` tells the one module that defines a name.
+    """
+    first, *others = [*suspects(issue, None, tree, shown, most=2), None]
+    if first is None or first.score < _NAMED or (others[0] is not None and others[0].score == first.score):
+        return None
+    module = home(first.qualified)
+    try:
+        (function,) = ast.parse(first.source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    if module is None or not isinstance(function, ast.FunctionDef):
+        return None
+    taken = [*function.args.posonlyargs, *function.args.args]
+    return Tested(module, function.name, [argument.arg for argument in taken])
 
 
 def dealt(found: Sequence[Suspect], number: int, turn: int = 0) -> Suspect | None:

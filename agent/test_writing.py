@@ -31,12 +31,12 @@ async def write_script(
     """
     profile = ground.model.profile
     exchange = Exchange(ground, Stage.TEST_WRITING, trajectory)
-    prompt = prompts.first(profile)
+    prompt = ground.script_prompt
     best: TestScript | None = None
     for turn in range(turns):
         try:
             first = await given() if given is not None and turn == 0 else None
-            asked = prompts.first(profile) if ground.draws_anew else prompt
+            asked = ground.script_prompt if ground.draws_anew else prompt
             answer = await exchange.ask(asked, first, alone=ground.draws_anew)
         except ContextTooLong as error:
             ground.recorder.note("trajectory_ended", {"trajectory": trajectory, "why": str(error)[:300]})

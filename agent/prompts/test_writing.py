@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from agent.model.base import Profile
 from agent.prompts.shared import fenced, tail_capped
+from agent.suspects import Tested
 from sandbox.script import ScriptRun, Verdict
 
 OUTPUT_CHARS = 1_500
 
-# Of 640 first answers of Qwen2.5-Coder-1.5B on 40 small bugs, 0.78 failed on the unedited tree and 0.70 also passed on
-# the right fix; without the sentence about the issue's own examples 0.81 and 0.65, and half as long again. Asking for
-# a sentence of thought first gave 0.47 and 0.28, and the example before the task 0.26 and 0.24.
+# Of 16 first answers to each of 52 small bugs, 0.76 of Qwen2.5-Coder-1.5B's and none of the 0.5B's were good with the
+# example of another repository, which the small one copies; 0.80 and 0.55 with the call that the issue is about. Asking
+# for a sentence of thought first, or putting the example before the task, cost half and more of them.
 _ASSERTS = """\
 Write a short Python test script that fails on the code as it is now and passes once the issue is solved. \
 Import what you test from the repository's module and end with plain assert statements about what the issue says is \
 right. Use the issue's own examples and no other values. Do not copy, redefine or fix the repository's code, and do \
-not catch exceptions. No test framework. Answer with one Python block and nothing else, like this one for another \
-repository:
-```python
+not catch exceptions. No test framework. Answer with one Python block and nothing else, like this one"""
+
+_ELSEWHERE = """\
 from shop.basket import Basket
 
 basket = Basket()
 basket.add("tea", 2)
-assert basket.count("tea") == 2
-```"""
+assert basket.count("tea") == 2"""
 
 _EXIT_CODES = """\
 Write a standalone Python script that shows the issue on the repository as it is now. Do not solve the issue.
@@ -34,9 +34,15 @@ was observed and what was expected, briefly. Import the repository's code; never
 Think first in a few sentences, then answer with the complete script in one Python block at the end."""
 
 
-def first(profile: Profile) -> str:
-    """Asks for a test script."""
-    return _ASSERTS if profile.script_style == "asserts" else _EXIT_CODES
+def first(profile: Profile, tested: Tested | None = None) -> str:
+    """Asks for a test script. `tested`: the function that the issue is about, where it is known."""
+    if profile.script_style != "asserts":
+        return _EXIT_CODES
+    if tested is None:
+        return f"{_ASSERTS} for another repository:\n{fenced(_ELSEWHERE, 'python')}"
+    call = f"{tested.name}({', '.join(tested.parameters)})"
+    here = f"from {tested.module} import {tested.name}\n\nassert {call} == expected"
+    return f"{_ASSERTS}, with the issue's values in place of the names:\n{fenced(here, 'python')}"
 
 
 def after_run(profile: Profile, run: ScriptRun) -> str:

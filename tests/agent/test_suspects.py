@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.suspects import Suspect, dealt, suspects
+from agent.snippet import Symbols
+from agent.suspects import Suspect, Tested, dealt, suspects, tested
 from sandbox.base import RepoPath, Tree
 
 FILES = {
@@ -81,3 +83,32 @@ def test_dealing_always_gives_one_of_them(scores: list[float], number: int, turn
     found = [suspect(str(i), score) for i, score in enumerate(sorted(scores, reverse=True))]
     assert dealt(found, number, turn) in found
     assert dealt(found, 0) == found[0]
+
+
+def about(issue: str) -> Tested | None:
+    return tested(issue, TREE, PATHS, Symbols(TREE, PATHS).home)
+
+
+def test_the_one_function_that_the_issue_is_about() -> None:
+    assert about("`busy_minutes` is too low") == Tested("pkg.report", "busy_minutes", ["rooms"])
+    assert about("merge([1]) gives nothing") == Tested("pkg.spans", "merge", ["spans"])
+
+
+@pytest.mark.parametrize(
+    "issue",
+    [
+        "spans are not merged",
+        "the bill is wrong",  # prose, not the name of a function
+        "`merge` and `bill` disagree",
+        "`is_free` is always true",  # a method: what it is called on is not known
+        "`Room` forgets its bookings",
+        "test_merge() fails",
+    ],
+)
+def test_no_function_where_the_issue_names_none_several_or_a_method(issue: str) -> None:
+    assert about(issue) is None
+
+
+def test_no_function_where_two_modules_define_it() -> None:
+    tree = {**TREE, RepoPath("pkg/other.py"): b"def merge(a, b):\n    return a\n"}
+    assert tested("`merge` is wrong", tree, tuple(tree), Symbols(tree, tuple(tree)).home) is None
