@@ -16,7 +16,7 @@ from agent.model.base import Completion, Message, Model, Request, Sampling, Stag
 from agent.prompts import test_writing
 from agent.prompts.shared import system_message
 from agent.snippet import Symbols
-from agent.suspects import tested
+from agent.suspects import subject
 from agent.task import Task
 from agent.trajectory import Outcome, Recorder, Turn
 from sandbox.base import Limits, Patch, Sandbox, digest_of
@@ -63,7 +63,7 @@ class Ground:
         parallel: int,
     ) -> Ground:
         known = Symbols(context.tree, context.paths)
-        about = tested(task.issue, context.tree, context.paths, known.home)
+        about = subject(task.issue, context.tree, context.paths, known.home)
         return cls(
             task,
             context,

@@ -30,7 +30,7 @@ class Suspect:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Subject:
     """A function as a test script imports and calls it."""
 
     module: str
@@ -75,7 +75,7 @@ def suspects(issue: str, script: str | None, tree: Tree, shown: Sequence[RepoPat
     ]
 
 
-def tested(issue: str, tree: Tree, shown: Sequence[RepoPath], home: Callable[[str], str | None]) -> Tested | None:
+def subject(issue: str, tree: Tree, shown: Sequence[RepoPath], home: Callable[[str], str | None]) -> Subject | None:
     """The one top-level function that the issue writes as code; None where it names none, several or only methods.
 
     `home` tells the one module that defines a name.
@@ -91,7 +91,7 @@ def tested(issue: str, tree: Tree, shown: Sequence[RepoPath], home: Callable[[st
     if module is None or not isinstance(function, ast.FunctionDef):
         return None
     taken = [*function.args.posonlyargs, *function.args.args]
-    return Tested(module, function.name, [argument.arg for argument in taken])
+    return Subject(module, function.name, [argument.arg for argument in taken])
 
 
 def dealt(found: Sequence[Suspect], number: int, turn: int = 0) -> Suspect | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.model.base import Profile
 from agent.prompts.shared import fenced, tail_capped
-from agent.suspects import Tested
+from agent.suspects import Subject
 from sandbox.script import ScriptRun, Verdict
 
 OUTPUT_CHARS = 1_500
@@ -34,14 +34,14 @@ was observed and what was expected, briefly. Import the repository's code; never
 Think first in a few sentences, then answer with the complete script in one Python block at the end."""
 
 
-def first(profile: Profile, tested: Tested | None = None) -> str:
-    """Asks for a test script. `tested`: the function that the issue is about, where it is known."""
+def first(profile: Profile, subject: Subject | None = None) -> str:
+    """Asks for a test script. `subject`: the function that the issue is about, where it is known."""
     if profile.script_style != "asserts":
         return _EXIT_CODES
-    if tested is None:
+    if subject is None:
         return f"{_ASSERTS} for another repository:\n{fenced(_ELSEWHERE, 'python')}"
-    call = f"{tested.name}({', '.join(tested.parameters)})"
-    here = f"from {tested.module} import {tested.name}\n\nassert {call} == expected"
+    call = f"{subject.name}({', '.join(subject.parameters)})"
+    here = f"from {subject.module} import {subject.name}\n\nassert {call} == expected"
     return f"{_ASSERTS}, with the issue's values in place of the names:\n{fenced(here, 'python')}"
 
 

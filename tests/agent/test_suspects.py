@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.snippet import Symbols
-from agent.suspects import Suspect, Tested, dealt, suspects, tested
+from agent.suspects import Subject, Suspect, dealt, subject, suspects
 from sandbox.base import RepoPath, Tree
 
 FILES = {
@@ -85,13 +85,13 @@ def test_dealing_always_gives_one_of_them(scores: list[float], number: int, turn
     assert dealt(found, 0) == found[0]
 
 
-def about(issue: str) -> Tested | None:
-    return tested(issue, TREE, PATHS, Symbols(TREE, PATHS).home)
+def about(issue: str) -> Subject | None:
+    return subject(issue, TREE, PATHS, Symbols(TREE, PATHS).home)
 
 
 def test_the_one_function_that_the_issue_is_about() -> None:
-    assert about("`busy_minutes` is too low") == Tested("pkg.report", "busy_minutes", ["rooms"])
-    assert about("merge([1]) gives nothing") == Tested("pkg.spans", "merge", ["spans"])
+    assert about("`busy_minutes` is too low") == Subject("pkg.report", "busy_minutes", ["rooms"])
+    assert about("merge([1]) gives nothing") == Subject("pkg.spans", "merge", ["spans"])
 
 
 @pytest.mark.parametrize(
@@ -111,4 +111,4 @@ def test_no_function_where_the_issue_names_none_several_or_a_method(issue: str) 
 
 def test_no_function_where_two_modules_define_it() -> None:
     tree = {**TREE, RepoPath("pkg/other.py"): b"def merge(a, b):\n    return a\n"}
-    assert tested("`merge` is wrong", tree, tuple(tree), Symbols(tree, tuple(tree)).home) is None
+    assert subject("`merge` is wrong", tree, tuple(tree), Symbols(tree, tuple(tree)).home) is None

@@ -15,7 +15,7 @@ from agent.model.scripted import SCRIPTED
 from agent.prompts import editing, survey, test_writing
 from agent.prompts.shared import ISSUE_CHARS, capped, data, fenced, one_line, system_message, tail_capped
 from agent.snippet import code_blocks
-from agent.suspects import Suspect, Tested
+from agent.suspects import Subject, Suspect
 from sandbox.base import RepoPath
 from sandbox.script import Verdict
 from tests.agent.fakes import run_of
@@ -109,11 +109,11 @@ def test_the_example_in_the_prompt_is_python() -> None:
 
 
 def test_the_example_of_a_script_calls_what_the_issue_is_about() -> None:
-    prompt = test_writing.first(SCRIPTED, Tested("pkg.spans", "merge", ["spans", "gap"]))
+    prompt = test_writing.first(SCRIPTED, Subject("pkg.spans", "merge", ["spans", "gap"]))
     ((_, code),) = code_blocks(prompt)
     ast.parse(code)
     assert code == "from pkg.spans import merge\n\nassert merge(spans, gap) == expected\n"
-    assert test_writing.first(STRONG, Tested("pkg.spans", "merge", [])) == test_writing.first(STRONG)
+    assert test_writing.first(STRONG, Subject("pkg.spans", "merge", [])) == test_writing.first(STRONG)
 
 
 @pytest.mark.parametrize("profile", [SCRIPTED, STRONG])
