@@ -31,12 +31,10 @@ class Suspect:
 
 @dataclass(frozen=True)
 class Subject:
-    """A function as a test script imports and calls it."""
+    """A function as a test script imports it."""
 
     module: str
     name: str
-    parameters: Sequence[str]
-    """Their names, in order."""
 
 
 def suspects(issue: str, script: str | None, tree: Tree, shown: Sequence[RepoPath], *, most: int = 4) -> list[Suspect]:
@@ -80,18 +78,13 @@ def subject(issue: str, tree: Tree, shown: Sequence[RepoPath], home: Callable[[s
 
     `home` tells the one module that defines a name.
     """
-    first, *others = [*suspects(issue, None, tree, shown, most=2), None]
-    if first is None or first.score < _NAMED or (others[0] is not None and others[0].score == first.score):
+    first, second = [*suspects(issue, None, tree, shown, most=2), None, None][:2]
+    if first is None or first.score < _NAMED or "." in first.qualified:
+        return None
+    if second is not None and second.score == first.score:
         return None
     module = home(first.qualified)
-    try:
-        (function,) = ast.parse(first.source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    if module is None or not isinstance(function, ast.FunctionDef):
-        return None
-    taken = [*function.args.posonlyargs, *function.args.args]
-    return Subject(module, function.name, [argument.arg for argument in taken])
+    return None if module is None else Subject(module, first.qualified)
 
 
 def dealt(found: Sequence[Suspect], number: int, turn: int = 0) -> Suspect | None:

@@ -9,14 +9,15 @@ from sandbox.script import ScriptRun, Verdict
 
 OUTPUT_CHARS = 1_500
 
-# Of 16 first answers to each of 52 small bugs, 0.76 of Qwen2.5-Coder-1.5B's and none of the 0.5B's were good with the
-# example of another repository, which the small one copies; 0.80 and 0.55 with the call that the issue is about. Asking
-# for a sentence of thought first, or putting the example before the task, cost half and more of them.
+# Of 16 first answers to each of 55 small bugs, 0.76 of Qwen2.5-Coder-1.5B's and none of the 0.5B's were good with the
+# example of another repository, which the small one copies; 0.77 and 0.44 with the line that they begin with. The call
+# to be tested as the example gave 0.80 and 0.55, but half as many different scripts, which vote worse (docs/study.md).
+# Asking for a sentence of thought first, or putting the example before the task, cost half and more of them.
 _ASSERTS = """\
 Write a short Python test script that fails on the code as it is now and passes once the issue is solved. \
 Import what you test from the repository's module and end with plain assert statements about what the issue says is \
 right. Use the issue's own examples and no other values. Do not copy, redefine or fix the repository's code, and do \
-not catch exceptions. No test framework. Answer with one Python block and nothing else, like this one"""
+not catch exceptions. No test framework. Answer with one Python block and nothing else"""
 
 _ELSEWHERE = """\
 from shop.basket import Basket
@@ -39,10 +40,8 @@ def first(profile: Profile, subject: Subject | None = None) -> str:
     if profile.script_style != "asserts":
         return _EXIT_CODES
     if subject is None:
-        return f"{_ASSERTS} for another repository:\n{fenced(_ELSEWHERE, 'python')}"
-    call = f"{subject.name}({', '.join(subject.parameters)})"
-    here = f"from {subject.module} import {subject.name}\n\nassert {call} == expected"
-    return f"{_ASSERTS}, with the issue's values in place of the names:\n{fenced(here, 'python')}"
+        return f"{_ASSERTS}, like this one for another repository:\n{fenced(_ELSEWHERE, 'python')}"
+    return f"{_ASSERTS}. It begins with `from {subject.module} import {subject.name}`."
 
 
 def after_run(profile: Profile, run: ScriptRun) -> str:
