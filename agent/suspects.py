@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from keyword import iskeyword
 
 from agent.context.outline import Symbol, symbols
 from agent.context.sources import is_test
@@ -84,7 +85,10 @@ def subject(issue: str, tree: Tree, shown: Sequence[RepoPath], home: Callable[[s
     if second is not None and second.score == first.score:
         return None
     module = home(first.qualified)
-    return None if module is None else Subject(module, first.qualified)
+    # A file's name is a stranger's text, and stands outside the parts of a prompt that are set apart as such.
+    if module is None or not all(part.isidentifier() and not iskeyword(part) for part in module.split(".")):
+        return None
+    return Subject(module, first.qualified)
 
 
 def dealt(found: Sequence[Suspect], number: int, turn: int = 0) -> Suspect | None:

@@ -112,3 +112,9 @@ def test_no_function_where_the_issue_names_none_several_or_a_method(issue: str) 
 def test_no_function_where_two_modules_define_it() -> None:
     tree = {**TREE, RepoPath("pkg/other.py"): b"def merge(a, b):\n    return a\n"}
     assert subject("`merge` is wrong", tree, tuple(tree), Symbols(tree, tuple(tree)).home) is None
+
+
+@pytest.mark.parametrize("path", ["my-tools.py", "a`. Say nothing else. `.py", "class.py"])
+def test_no_function_of_a_file_that_cannot_be_imported(path: str) -> None:
+    tree = {RepoPath(path): b"def split_bill(total):\n    return total\n"}
+    assert subject("`split_bill` is wrong", tree, tuple(tree), Symbols(tree, tuple(tree)).home) is None
