@@ -11,8 +11,8 @@ OUTPUT_CHARS = 1_500
 
 # Of 16 first answers to each of 55 small bugs, 0.76 of Qwen2.5-Coder-1.5B's and none of the 0.5B's were good with the
 # example of another repository, which the small one copies; 0.77 and 0.44 with the line that they begin with. The call
-# to be tested as the example gave 0.80 and 0.55, but half as many different scripts: the 1.5B's vote worse (docs/study.md).
-# Asking for a sentence of thought first, or putting the example before the task, cost half and more of them.
+# to be tested as the example gave 0.80 and 0.55, but half as many different scripts, and the 1.5B's vote worse (see
+# docs/study.md). Asking for a sentence of thought first, or putting the example before the task, cost half and more.
 _ASSERTS = """\
 Write a short Python test script that fails on the code as it is now and passes once the issue is solved. \
 Import what you test from the repository's module and end with plain assert statements about what the issue says is \
