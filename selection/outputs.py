@@ -66,7 +66,8 @@ def _windows(row: Sequence[str | None]) -> list[str | None]:
     given = {line for line in row if line is not None}
     if max(map(len, given)) <= LINE_CHARS:
         return list(row)
-    shared = next((at for at, found in enumerate(zip(*given, strict=False)) if len(set(found)) > 1), 0)
+    shortest = min(map(len, given)) if len(given) > 1 else 0
+    shared = next((at for at, found in enumerate(zip(*given, strict=False)) if len(set(found)) > 1), shortest)
     start = max(0, shared - _BEFORE)
     return [None if line is None else _window(line, start) for line in row]
 
