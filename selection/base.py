@@ -92,11 +92,13 @@ class ComparisonPass:
     rounds: tuple[ComparisonRound, ...]
     choice: ClassId | None
     reason: str
+    failed: bool = False
+    """The model failed in it, or its budget is spent: another pass is not tried."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two passes with the order swapped; `choice` only where they agree."""
+    """Two passes with the order swapped, more where they disagree; `choice` only where most of them agree."""
 
     passes: tuple[ComparisonPass, ...]
     choice: ClassId | None

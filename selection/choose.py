@@ -7,8 +7,8 @@
 What probes may do. They order the classes that no script tells from the leader (its twins) among themselves, by
 consensus; a vote they never overrule. What passes more of the issue's own examples comes before all of that.
 
-What a comparison may do. It is asked only when the votes are not decisive, and its choice (two passes with the order
-swapped agree, and an executed script showed a difference) moves a class to the front only if the class trails the
+What a comparison may do. It is asked only when the votes are not decisive, and its choice (most passes over different
+orders name it, and an executed script showed a difference) moves a class to the front only if the class trails the
 leader by at most `Rule.overrule` of the leader's score: a clear vote stands.
 """
 

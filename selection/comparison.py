@@ -1,16 +1,23 @@
 """The comparison trajectory: writes scripts that tell the shortlisted classes apart, sees what they print, and chooses.
 
-It runs twice, with the order of the candidates swapped, and chooses only where both passes agree: a judge that picks
-the first candidate, whichever it is, then decides nothing. A pass counts as undecided when its answers cannot be read,
-when it names none of the candidates, when its turns end, when the model fails, and when no executed script has shown
-a difference in behaviour: an opinion about diffs alone is no evidence here. `choose` says what a choice may overrule.
+It runs twice, with the order of the candidates swapped. Where both passes agree, that is the choice; where they do not,
+further passes in other orders follow until one candidate is sure of a majority of `MOST_PASSES`, or none can have one.
+Every order has its swapped one and each place is given to each in turn, so that a judge that picks the first candidate,
+whichever it is, decides nothing (docs/decisions/0021).
+
+A pass counts as undecided when its answers cannot be read, when it names none of the candidates, when its turns end,
+when the model fails, and when no executed script has shown a difference in behaviour: an opinion about diffs alone is
+no evidence here. `choose` says what a choice may overrule.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from itertools import combinations
 
 import anyio
 
@@ -26,15 +33,18 @@ from sandbox.errors import PatchRejected
 from sandbox.script import ScriptRun
 from selection.base import UNEDITED_TREE, ClassId, Comparison, ComparisonPass, ComparisonRound, PatchClass, Probe
 from selection.execute import execute, not_run, side_by_side
-from selection.prompts.comparison import LETTERS, observed, opening, plain_diff, unreadable
+from selection.outputs import behaviour
+from selection.plain import plain_diff
+from selection.prompts.comparison import LETTERS, observed, opening, unreadable
+
+MOST_PASSES = 6
+"""Even, for each order comes with its swapped one: a judge that goes by places gives no candidate more than half."""
 
 _CHOICE = re.compile(r"^\W*CHOICE\W+(?:candidate\s+)?([A-Z])\b", re.IGNORECASE | re.MULTILINE)
 _LETTER = re.compile(
     r"^\W*(?:the\s+)?(?:answer\W+(?:is\W+)?)?(?:candidate\s+([A-Z])\b|([A-Z])[ \t]*(?:[^\w\s']|$))",
     re.IGNORECASE | re.MULTILINE,
 )
-_ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
-"""An object's address in a default repr differs between any two processes, and is no difference in behaviour."""
 
 
 async def compare(
@@ -51,23 +61,53 @@ async def compare(
     recorder: Recorder,
     probes: Sequence[Probe] = (),
 ) -> Comparison:
-    """Compare the classes twice, the second time in reverse order. Probes that separate them are shown first, and count
-    as an executed difference. Raises DiskFull."""
-    first = shuffled(shortlist, seed)
+    """Compare the classes, given best first, in two to `MOST_PASSES` passes. Probes that separate them are shown first,
+    and count as an executed difference. Raises DiskFull."""
     limiter = anyio.CapacityLimiter(max(1, parallel))
     symbols = await anyio.to_thread.run_sync(Symbols, context.tree, context.paths)
+    diffs = {c.id: await anyio.to_thread.run_sync(plain_diff, c.patch, context.tree) for c in shortlist}
+    seen = told_apart(probes, shortlist)
+    orders = orders_of(shortlist, seed)
     passes: dict[int, ComparisonPass] = {}
 
-    async def one(number: int, order: Sequence[PatchClass]) -> None:
-        seen = told_apart(probes, order)
-        trajectory = _Pass(task, context, order, sandbox, model, number, seed, limits, limiter, symbols, recorder, seen)
+    async def one(number: int) -> None:
+        trajectory = _Pass(
+            task, context, orders[number], diffs, sandbox, model, number, seed, limits, limiter, symbols, recorder, seen
+        )
         passes[number] = await trajectory.run(turns)
 
-    await side_by_side([partial(one, 0, first), partial(one, 1, first[::-1])])
-    choices = {done.choice for done in passes.values()}
-    agreed = choices.pop() if len(choices) == 1 else None
-    recorder.note("comparison", {"choices": [passes[0].choice, passes[1].choice], "agreed": agreed})
-    return Comparison((passes[0], passes[1]), agreed)
+    await side_by_side([partial(one, 0), partial(one, 1)])
+    while not (settled(choices_of(passes)) or any(done.failed for done in passes.values())):
+        await one(len(passes))
+    choices = choices_of(passes)
+    agreed = majority(choices)
+    recorder.note("comparison", {"choices": choices, "agreed": agreed})
+    return Comparison(tuple(passes[number] for number in sorted(passes)), agreed)
+
+
+def choices_of(passes: Mapping[int, ComparisonPass]) -> list[ClassId | None]:
+    return [passes[number].choice for number in sorted(passes)]
+
+
+def majority(choices: Sequence[ClassId | None]) -> ClassId | None:
+    """The class that more than half of the passes name."""
+    named, count = Counter(choices).most_common(1)[0]
+    return named if 2 * count > len(choices) else None
+
+
+def settled(choices: Sequence[ClassId | None]) -> bool:
+    """Whether further passes can change nothing, or are not worth it: the first two agree, if only in naming none."""
+    if len(choices) == 2 and choices[0] == choices[1]:
+        return True
+    leader = max(Counter(choice for choice in choices if choice is not None).values(), default=0)
+    return 2 * leader > MOST_PASSES or 2 * (leader + MOST_PASSES - len(choices)) <= MOST_PASSES
+
+
+def orders_of(shortlist: Sequence[PatchClass], seed: int) -> list[tuple[PatchClass, ...]]:
+    """The order of each pass: shuffled, swapped, then the same with every class one place further, and so on."""
+    first = shuffled(shortlist, seed)
+    turned = [first[k % len(first) :] + first[: k % len(first)] for k in range(MOST_PASSES // 2)]
+    return [order for one in turned for order in (one, one[::-1])]
 
 
 def shuffled(shortlist: Sequence[PatchClass], seed: int) -> tuple[PatchClass, ...]:
@@ -75,12 +115,22 @@ def shuffled(shortlist: Sequence[PatchClass], seed: int) -> tuple[PatchClass, ..
     return tuple(sorted(shortlist, key=lambda c: digest_of(str(seed), "comparison", c.patch)))
 
 
-def told_apart(probes: Sequence[Probe], order: Sequence[PatchClass]) -> tuple[Probe, ...]:
-    """The probes to show: those that separate these classes and have an output of each; the most telling first."""
-    ids = [c.id for c in order]
-    whole = [one for one in probes if all(c in one.outputs for c in ids)]
-    telling = [one for one in whole if len({one.outputs[c] for c in ids}) > 1]
-    return tuple(sorted(telling, key=lambda one: (-len({one.outputs[c] for c in ids}), one.varied, len(one.call))))
+def told_apart(probes: Sequence[Probe], shortlist: Sequence[PatchClass]) -> tuple[Probe, ...]:
+    """The probes to show: one for each pair that any tells apart, the best pair's first, then the most telling.
+
+    A probe without an output of every class comes last, but stands for a pair that no other tells apart."""
+    ids = [c.id for c in shortlist]
+    given = {one.id: {c: one.outputs[c] for c in ids if c in one.outputs} for one in probes}
+    telling = sorted(
+        (one for one in probes if len(set(given[one.id].values())) > 1),
+        key=lambda one: (-len(given[one.id]), -len(set(given[one.id].values())), one.varied, len(one.call)),
+    )
+    first: list[Probe] = []
+    for pair in combinations(ids, 2):
+        apart = [one for one in telling if len({given[one.id].get(c) for c in pair} - {None}) > 1]
+        if apart and not any(one in first for one in apart):
+            first.append(apart[0])
+    return (*first, *(one for one in telling if one not in first))
 
 
 def read_choice(text: str, letters: Sequence[str], profile: Profile) -> str | None:
@@ -106,11 +156,6 @@ def read_probe(text: str, symbols: Symbols) -> Script | ScriptProblem:
     return read_script(f"````python\n{blocks[-1].rstrip()}\nassert True\n````", symbols, asserts=True)
 
 
-def behaviour(run: ScriptRun) -> tuple[str, int | None, str]:
-    """What of a run counts when two are compared."""
-    return run.verdict, run.execution.exit_code, _ADDRESS.sub("0x", run.execution.output)
-
-
 class _Pass:
     """One comparison trajectory over one order of the candidates."""
 
@@ -119,6 +164,7 @@ class _Pass:
         task: Task,
         context: Context,
         order: Sequence[PatchClass],
+        diffs: Mapping[ClassId, str],
         sandbox: Sandbox,
         model: Model,
         number: int,
@@ -133,7 +179,10 @@ class _Pass:
         self._sandbox = sandbox
         self._model = model
         self._name = f"comparison-{number}"
-        self._seed = seed
+        # With two candidates the third pass has the order of the second again: drawn anew, it is another opinion.
+        hot = (model.profile.temperature, model.profile.top_p) if number > 1 else (0.0, 1.0)
+        self._sampling = Sampling(*hot, model.profile.script_tokens, seed + number if number > 1 else seed)
+        self._diffs = diffs
         self._limits = limits
         self._limiter = limiter
         self._symbols = symbols
@@ -145,9 +194,11 @@ class _Pass:
 
     async def run(self, turns: int) -> ComparisonPass:
         profile = self._model.profile
-        diffs = {letter: plain_diff(c.patch) for letter, c in self._classes.items()}
+        diffs = {letter: self._diffs[c.id] for letter, c in self._classes.items()}
         letters = {c.id: letter for letter, c in self._classes.items()}
-        seen = [(p.call, p.on_unedited, {letters[c]: p.outputs[c] for c in letters}) for p in self._probes]
+        seen = [
+            (p.call, p.on_unedited, {letters[c]: p.outputs[c] for c in letters if c in p.outputs}) for p in self._probes
+        ]
         messages = [Message("system", self._system), Message("user", opening(profile, diffs, seen))]
         small = profile.script_style == "asserts"
         asking_letter = False
@@ -156,7 +207,7 @@ class _Pass:
             try:
                 completion = await self._ask(messages, turn)
             except ModelError as error:
-                return self._ended(None, f"The model failed: {error}")
+                return replace(self._ended(None, f"The model failed: {error}"), failed=True)
             text = completion.text
             probe = ScriptProblem("") if asking_letter else read_probe(text, self._symbols)
             letter = None if isinstance(probe, Script) else read_choice(text, [*self._classes], profile)
@@ -181,8 +232,7 @@ class _Pass:
         return self._ended(None, "Its turns ended without a choice.")
 
     async def _ask(self, messages: Sequence[Message], turn: int) -> Completion:
-        sampling = Sampling(0.0, 1.0, self._model.profile.script_tokens, self._seed)
-        request = Request(tuple(messages), sampling, Stage.COMPARISON, self._name, turn)
+        request = Request(tuple(messages), self._sampling, Stage.COMPARISON, self._name, turn)
         return (await self._model.complete(request))[0]
 
     async def _execute(self, source: str) -> dict[ClassId, ScriptRun]:

@@ -30,7 +30,7 @@ class Signals:
     broken: bool
     """It breaks tests of the repository (as all others do)."""
     agreed: bool | None
-    """Whether both passes of the comparison chose it; None where there was none."""
+    """Whether the comparison chose it, in most of its passes; None where there was none."""
 
 
 def confidence(signals: Signals) -> float:

@@ -128,7 +128,9 @@ def _comparison(best: PatchClass, comparison: Comparison, *, moved: bool, tied: 
     scripts = sum(len(done.rounds) for done in comparison.passes)
     ran = f"after {scripts} executed script{'s' if scripts != 1 else ''}"
     if comparison.choice == best.id:
-        text = f"A comparison of the best candidates chose it twice, with their order swapped, {ran}"
+        held, named = len(comparison.passes), sum(done.choice == best.id for done in comparison.passes)
+        how = "twice, with their order swapped," if held == 2 else f"in {named} of {held} passes, in changing orders,"
+        text = f"A comparison of the best candidates chose it {how} {ran}"
         if not moved:
             return f"{text}."
         return text + (", where the votes left it open." if tied else ", against a narrow lead in votes.")

@@ -109,4 +109,8 @@ def comparison(result: Result, names: dict[str, str]) -> str:
     if result.comparison.choice is None:
         return "The passes did not agree, so the votes decided and the confidence was lowered."
     chosen = names.get(result.comparison.choice, result.comparison.choice)
+    held, named = result.comparison.passes, [one.choice for one in result.comparison.passes]
+    if len(held) > 2:
+        count = named.count(result.comparison.choice)
+        return f"{count} of {len(held)} passes, with the candidates in changing orders, chose class {chosen}."
     return f"The passes, with the candidates' order swapped, agreed on class {chosen}."

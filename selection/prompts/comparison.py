@@ -7,13 +7,12 @@ shuffled. Two styles: a small model is asked for one thing at a time, a strong o
 
 from __future__ import annotations
 
-import io
-import tokenize
 from collections.abc import Mapping, Sequence
 
 from agent.model.base import Profile
 from agent.prompts.shared import capped, data, tail_capped
 from sandbox.script import ScriptRun
+from selection.outputs import behaviour, differences
 
 OUTPUT_CHARS = 2_000
 CALLS_SHOWN, CALL_CHARS = 6, 160
@@ -47,6 +46,7 @@ _LETTER = (
     "Read the issue again. Which candidate's results are what the issue asks for? Answer with one letter: {letters}."
 )
 
+_ALIKE = "What all candidates print alike:"
 
 _CALLS = "These calls were executed, and the candidates' results differ:"
 
@@ -83,14 +83,24 @@ def _call(call: str, unedited: str, outputs: Mapping[str, str]) -> str:
 def observed(
     profile: Profile, unedited: ScriptRun, runs: Mapping[str, ScriptRun], *, last: bool, different: bool
 ) -> str:
-    """Tells what a script did on the unedited tree and with each candidate (letter -> run), and asks on."""
-    parts = [_one("unedited", "The unedited repository", unedited)]
+    """Tells what a script did on the unedited tree and with each candidate (letter -> run), and asks on.
+
+    Candidates that did the same are shown once; what all of them printed is, too, and then how each one differs."""
+    parts = [_one("unedited", "The unedited repository", unedited, unedited.execution.output)]
     groups: dict[tuple[str, int | None, str], list[str]] = {}
     for letter, run in runs.items():
-        groups.setdefault((run.verdict, run.execution.exit_code, run.execution.output), []).append(letter)
-    for letters in groups.values():
+        groups.setdefault(behaviour(run), []).append(letter)
+    outputs = [output for _, _, output in groups]
+    alike = ""
+    if len(groups) > 1:
+        found = differences(outputs)
+        alike, outputs = found.alike, found.own
+    if alike:
+        parts.append(f"{_ALIKE}\n{data('alike', tail_capped(alike, OUTPUT_CHARS))}")
+    for letters, output in zip(groups.values(), outputs, strict=True):
         who = f"Candidate {letters[0]}" if len(letters) == 1 else f"Candidates {' and '.join(letters)}, all the same"
-        parts.append(_one(f"output-{'-'.join(letters)}", who, runs[letters[0]]))
+        who = f"{who}, lines that differ" if alike else who
+        parts.append(_one(f"output-{'-'.join(letters)}", who, runs[letters[0]], output))
     shown = "\n".join(parts)
     letters_named = " or ".join(runs)
     if not different:
@@ -112,40 +122,11 @@ def unreadable(profile: Profile, problem: str, letters: Sequence[str], *, last: 
     return f"{problem}\n{ask}"
 
 
-def _one(kind: str, who: str, run: ScriptRun) -> str:
+def _one(kind: str, who: str, run: ScriptRun, output: str) -> str:
     end = f"exit code {run.execution.exit_code}" if run.execution.exit_code is not None else "it was stopped"
     if run.verdict == "timed_out":
         end = "it did not end in time"
-    output = tail_capped(run.execution.output.strip(), OUTPUT_CHARS) or "(no output)"
-    return f"{who} ({end}):\n{data(kind, output)}"
-
-
-def plain_diff(diff: str) -> str:
-    """A diff for reading: without git's index lines, and without comments in added or removed lines of Python.
-
-    Comments are where a candidate would speak to its judge. Only display: what is executed is the whole patch.
-    """
-    kept: list[str] = []
-    python = False
-    for line in diff.splitlines():
-        if line.startswith("diff --git "):
-            python = line.rstrip('"').endswith(".py")
-        if line.startswith(("index ", "similarity ", "dissimilarity ")):
-            continue
-        if python and line[:1] in ("+", "-") and not line.startswith(("+++", "---")):
-            code = _without_comment(line[1:])
-            if line[1:].strip() and not code:
-                continue
-            line = line[:1] + code
-        kept.append(line)
-    return "\n".join(kept)
-
-
-def _without_comment(line: str) -> str:
-    try:
-        for token in tokenize.generate_tokens(io.StringIO(line.lstrip()).readline):
-            if token.type == tokenize.COMMENT:
-                return line[: len(line) - len(line.lstrip()) + token.start[1]].rstrip()
-    except (tokenize.TokenError, SyntaxError):
-        return line  # part of something that goes on in other lines
-    return line
+    shown = tail_capped(output.strip(), OUTPUT_CHARS) or (
+        "(nothing)" if run.execution.output.strip() else "(no output)"
+    )
+    return f"{who} ({end}):\n{data(kind, shown)}"

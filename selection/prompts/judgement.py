@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agent.model.base import Profile
-from selection.prompts.comparison import candidates_shown, plain_diff
+from selection.plain import plain_diff
+from selection.prompts.comparison import candidates_shown
 
 LETTERS: tuple[str, ...] = ("A", "B")
 

@@ -232,6 +232,9 @@ def test_what_found_nothing_is_told_so() -> None:
     split = (open_[0], result.comparison.passes[1])
     compared = compared.model_copy(update={"passes": split})
     assert "did not agree" in make_view(result.model_copy(update={"comparison": compared}), turns()).comparison
+    more = compared.model_copy(update={"passes": result.comparison.passes * 2, "choice": "class-1"})
+    view = make_view(result.model_copy(update={"comparison": more}), turns())
+    assert view.comparison.startswith("4 of 4 passes, with the candidates in changing orders, chose class")
 
 
 def test_trajectories_come_in_the_order_of_stages_and_numbers() -> None:

@@ -108,7 +108,10 @@ def test_what_the_comparison_did_is_told() -> None:
     assert said(first, second, comparison=held("c1", "c1"), moved=True)[0].endswith("where the votes left it open.")
     ahead = standing("c2", 0.6)
     assert said(first, ahead, comparison=held("c1", "c1"), moved=True)[0].endswith("against a narrow lead in votes.")
+    fives = ComparisonPass((), (), ClassId("c1"), "")
+    five = Comparison((*(fives,) * 4, replace(fives, choice=None)), ClassId("c1"))
     for comparison, words in (
+        (five, "chose it in 4 of 5 passes, in changing orders, after 0"),
         (held("c1", "c1"), "chose it twice"),
         (held("c2", "c2"), "the votes are too clear"),
         (held(None, None, 0), "found nothing to choose by (after 0 executed scripts)"),

@@ -3,7 +3,8 @@ from dataclasses import replace
 from agent.model.scripted import SCRIPTED
 from sandbox.base import Ended, Execution
 from sandbox.script import ScriptRun, Verdict
-from selection.prompts.comparison import CALLS_SHOWN, OUTPUT_CHARS, observed, opening, plain_diff, unreadable
+from selection.plain import plain_diff
+from selection.prompts.comparison import CALLS_SHOWN, OUTPUT_CHARS, observed, opening, unreadable
 from tests.selection.fakes import patch_to
 
 STRONG = replace(SCRIPTED, script_style="exit_codes")
@@ -58,18 +59,33 @@ def test_an_unreadable_answer_is_told_what_to_write() -> None:
     assert "CHOICE: A" in unreadable(STRONG, "No.", ["A", "B"], last=True)
 
 
-def test_comments_and_index_lines_are_not_shown() -> None:
-    diff = (
-        "diff --git a/m.py b/m.py\nindex 1..2 100644\n--- a/m.py\n+++ b/m.py\n@@ -1 +1,3 @@\n-# old\n"
-        '+    # new\n+x = \'#1\'  # this is the right one\n+\n+    text = """a # stays\n'
-        "diff --git a/a.md b/a.md\n--- a/a.md\n+++ b/a.md\n@@ -1 +1 @@\n+# Title\n"
+def test_what_all_print_is_shown_once_and_what_differs_for_each() -> None:
+    runs = {
+        "A": run("f(0) = 0\nf(1) = 5\nend"),
+        "B": run("f(0) = 0\nf(1) = 7\nend"),
+        "C": run("f(0) = 0\nf(1) = 5\nend"),
+    }
+    told = observed(STRONG, run("f(0) = 9"), runs, last=False, different=True)
+    assert "f(0) = 0\n[line 2 differs]\nend\n</alike" in told
+    assert told.count("f(0) = 0") == told.count("end\n") == 1
+    assert "Candidates A and C, all the same, lines that differ (exit code 0)" in told
+    assert "\n2: f(1) = 5\n" in told
+    assert "\n2: f(1) = 7\n" in told
+    assert "f(0) = 9" in told
+
+
+def test_candidates_that_end_differently_with_the_same_output_are_told_apart() -> None:
+    told = observed(
+        STRONG, run(""), {"A": run("same"), "B": run("same", 2, Verdict.FAILED)}, last=False, different=True
     )
-    shown = plain_diff(diff)
-    assert "index" not in shown
-    assert "old" not in shown
-    assert "new" not in shown
-    assert '\n+x = \'#1\'\n+\n+    text = """a # stays\n' in shown
-    assert "+# Title" in shown
+    assert told.count("same") == 1
+    assert "Candidate B, lines that differ (exit code 2)" in told
+    assert "(nothing)" in told
+
+
+def test_addresses_make_no_group() -> None:
+    runs = {"A": run("<f at 0x7f0000000001>"), "B": run("<f at 0x7f0000000002>")}
+    assert "Candidates A and B, all the same" in observed(STRONG, run(""), runs, last=False, different=False)
 
 
 def test_calls_that_differ_are_shown_by_output_and_capped() -> None:
