@@ -111,7 +111,7 @@ class Selection:
     winner: CandidateId | None
     patch: Patch
     confidence: float
-    """0 to 1; a heuristic from the signals until a calibrated one replaces it."""
+    """0 to 1: the estimated probability that the winner is right, see `selection.confidence`."""
     reasons: tuple[str, ...]
     """Plain sentences for the person who asked, in order of weight."""
     ranking: tuple[ClassId, ...]

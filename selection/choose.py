@@ -21,11 +21,11 @@ from typing import Literal
 from agent.context.gather import Context
 from agent.model.base import Model
 from agent.task import Task
-from agent.trajectory import Candidate, Recorder, ScriptId, TestScript
+from agent.trajectory import ISSUE, Candidate, Recorder, ScriptId, TestScript
 from sandbox.base import UNEDITED, Limits, Sandbox
 from selection.base import Comparison, PatchClass, Probe, Regressions, Selection, VoteMatrix
 from selection.comparison import compare
-from selection.confidence import Signals, confidence
+from selection.confidence import Signals, confidence, met
 from selection.consensus import agreement_of, by_agreement, in_doubt
 from selection.matrix import Filled, examples_passed
 from selection.probes import probe
@@ -134,7 +134,9 @@ async def choose(
     winner = next((member for member in best.members if member.patch == best.patch), best.members[0])
     # Without a script no class can be told from any other, which is no agreement.
     alike = order[0].alike if filled.matrix.scripts else order[0].size
-    sure = confidence(_signals(best, order, found, comparison, winner, alike / (len(candidates) + 1)))
+    fails_before = any(script.trajectory == ISSUE and not script.guard for script in filled.matrix.scripts)
+    example = met(order[0], fails_before=fails_before)
+    sure = confidence(_signals(best, order, found, comparison, winner, alike / (len(candidates) + 1), example))
     recorder.note("selection", {"winner": winner.id, "class": best.id, "confidence": sure})
     return Selection(
         winner=winner.id,
@@ -239,6 +241,7 @@ def _signals(
     comparison: Comparison | None,
     winner: Candidate,
     share: float,
+    example: bool | None,
 ) -> Signals:
     return Signals(
         votes=order[0].votes,
@@ -246,6 +249,7 @@ def _signals(
         margin=margin(order),
         share=share,
         own_script=winner.passes_own_script,
+        example=example,
         broken=bool(found.broken.get(best.id)),
         agreed=None if comparison is None else comparison.choice == best.id,
     )

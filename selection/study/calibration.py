@@ -6,8 +6,9 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from agent.trajectory import ISSUE
 from selection.base import ClassId
-from selection.confidence import Signals, confidence
+from selection.confidence import Signals, confidence, met
 from selection.draws import Draw
 from selection.methods.votes import leaders
 from selection.study.record import AbstentionRecord, BinRecord, CalibrationRecord
@@ -46,6 +47,9 @@ def _signals(draw: Draw, c: ClassId) -> Signals:
         margin=margin(order),
         share=best.alike / (sum(len(members) for members in draw.classes.values()) + 1),
         own_script=draw.classes[c][0].passes_own_script is not False,  # None: nobody's own script is known
+        example=met(
+            best, fails_before=any(s.trajectory == ISSUE and s.id in draw.rows and not s.guard for s in draw.scripts)
+        ),
         broken=bool(draw.broken.get(c)),
         agreed=None,
     )

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from selection.base import ClassId
-from selection.confidence import Signals, confidence
+from selection.confidence import Signals, confidence, met
 from selection.study.calibration import Certain, calibration, certain
 from selection.vote import margin
 from tests.selection.pools import task, whole
@@ -16,9 +18,18 @@ def test_the_confidence_is_the_one_that_a_run_would_say() -> None:
     seen = certain(draw, {ClassId("a"): 1.0, ClassId("b"): 0.0})
     best = draw.ranking[0]
     assert (best.id, seen.right) == ("a", 1.0)
+    share, margin_ = 2 / 4, margin(draw.ranking)
     assert seen.confidence == confidence(
-        Signals(best.votes, best.voters, margin(draw.ranking), 2 / 4, own_script=True, broken=False, agreed=None)
+        Signals(best.votes, best.voters, margin_, share, own_script=True, example=None, broken=False, agreed=None)
     )
+
+
+def test_examples_of_the_issue_count_where_one_fails_before_or_is_not_met() -> None:
+    best = whole(task("aab-", "a", "PF", "PP")).ranking[0]
+    assert met(best, fails_before=True) is True
+    assert met(best, fails_before=False) is None
+    assert met(replace(best, unmet=1), fails_before=True) is False
+    assert met(replace(best, unmet=1), fails_before=False) is False
 
 
 def test_leaders_that_tie_are_averaged() -> None:
