@@ -203,8 +203,8 @@ async def test_without_prices_the_worth_is_without_effect(task: Task, tmp_path: 
 
 
 async def test_killed_it_weighs_only_what_the_candidates_had_cost_by_then(task: Task, tmp_path: Path) -> None:
-    """Two of the first four are wrong, so four more are worth it, and then the leader is likely right. When the run goes
-    on, the journal has dear answers of the second step; the question after the first is answered as before."""
+    """Two of the first four are wrong, so four more are worth it, and then the leader is likely right. When the run
+    goes on, the journal has dear answers of the second step; the question after the first is answered as before."""
     first_four = "trajectory-[0-3]"
     rules = [
         Rule(*SCRIPTS, stage=Stage.TEST_WRITING),
