@@ -55,6 +55,11 @@ Enough = Callable[[int, Proposed], Awaitable[bool]]
 """Asked with the number of trajectories that have run, and what they all proposed."""
 
 
+def names_of(count: int) -> list[str]:
+    """What the first so many trajectories are called, in requests and wherever they are told of."""
+    return [f"trajectory-{number}" for number in range(count)]
+
+
 async def never(trajectories: int, proposed: Proposed) -> bool:
     """Whether there are enough: all that may be made are made."""
     return False
@@ -110,7 +115,7 @@ class _Trajectories:
         self._ground = ground
         self._settings = settings
         count = settings.candidates
-        self._names = [f"trajectory-{number}" for number in range(count)]
+        self._names = names_of(count)
         self._scripts: list[TestScript | None] = [None] * count
         self._written = [anyio.Event() for _ in range(count)]
         self._candidates: list[Candidate | None] = [None] * count

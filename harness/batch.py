@@ -36,6 +36,7 @@ from harness.outcome import error_record, identity_of_settings, write_whole
 from harness.processes import Processes, how_many
 from harness.result import ErrorRecord
 from harness.run import unwrapped
+from harness.saving import together
 from harness.shared import Around, Shared
 from sandbox.base import Backend
 from sandbox.errors import SandboxError
@@ -261,6 +262,7 @@ class _Batch:
             resolved_estimate=estimate({outcome.instance_id: outcome for outcome in done}),
             usage=added([*(outcome.usage for outcome in done), *under_way]),
             gpu=gpu,
+            saved=together(outcome.saved for outcome in done),
             sandbox_seconds=sum(outcome.sandbox_seconds for outcome in done),
             wall_seconds=self._wall + elapsed,
             tasks_per_hour=max(0, now) / elapsed * 3600,

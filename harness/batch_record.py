@@ -10,7 +10,7 @@ from typing import Literal
 
 from harness.outcome import write_whole
 from harness.release import release
-from harness.result import ErrorRecord, GpuRecord, Record, Result, Status, UsageRecord
+from harness.result import ErrorRecord, GpuRecord, Record, Result, SavedRecord, Status, UsageRecord
 
 FINISHED = frozenset({Status.SELECTED, Status.NO_CANDIDATE, Status.ABSTAINED, Status.BUDGET_SPENT})
 """A task that ended so has a prediction."""
@@ -44,6 +44,7 @@ class TaskOutcome(Record):
     limits: str = ""
     """The budgets that it had, its own and the run's."""
     usage: UsageRecord = NO_USAGE
+    saved: SavedRecord | None = None
     sandbox_seconds: float = 0.0
     wall_seconds: float = 0.0
     refused: int = 0
@@ -65,6 +66,7 @@ class TaskOutcome(Record):
             budget_spent=result.budget_spent,
             limits=limits,
             usage=result.usage["total"],
+            saved=result.stopped and result.stopped.saved,
             sandbox_seconds=result.sandbox_seconds,
             wall_seconds=result.wall_seconds,
         )
@@ -92,6 +94,8 @@ class TaskLine(Record):
     money: float = 0.0
     gpu_seconds: float = 0.0
     """Its part of the run's, by how long its answers were under way."""
+    saved: SavedRecord | None = None
+    """By candidates that were not made, because sampling ended early."""
     sandbox_seconds: float = 0.0
     wall_seconds: float = 0.0
     folder: str
@@ -111,6 +115,8 @@ class BatchSummary(Record):
     """Of all invocations on the run's directory."""
     gpu: GpuRecord | None = None
     """Of servers that the batch has started; None where it had none."""
+    saved: SavedRecord | None = None
+    """The sum over the tasks where sampling ended early; None where it never did."""
     sandbox_seconds: float
     wall_seconds: float
     """Of all invocations on the run's directory."""
@@ -150,6 +156,7 @@ def line_of(name: str, outcome: TaskOutcome | None, gpu: float = 0.0) -> TaskLin
         tokens=outcome.usage.prompt_tokens + outcome.usage.completion_tokens,
         money=outcome.usage.money,
         gpu_seconds=gpu * outcome.usage.model_seconds,
+        saved=outcome.saved,
         sandbox_seconds=outcome.sandbox_seconds,
         wall_seconds=outcome.wall_seconds,
         folder=folder,

@@ -165,6 +165,12 @@ class SelectionSettings(Section):
         lt=0.5,
         description="Of a leader that more candidates would overtake, accepted for making fewer; 0 makes all of them.",
     )
+    worth: float | None = Field(
+        default=None,
+        gt=0,
+        description="US dollars that a right patch is worth: no further candidates where these would cost more than "
+        "they can bring, by the token prices. Unset, all go by `risk`.",
+    )
     min_confidence: float = Field(default=0.0, ge=0, le=1, description="Below it, bestpatch abstains (exit code 3).")
 
 

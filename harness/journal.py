@@ -170,9 +170,9 @@ class Journal:
             )
         self._commit()
 
-    def usage(self) -> dict[str, UsageRecord]:
-        """What all completions of the run cost, by stage, and `total`."""
-        return _usage(self._db)
+    def usage(self, trajectories: Sequence[str] | None = None) -> dict[str, UsageRecord]:
+        """What all completions of the run cost, or those of some trajectories, by stage, and `total`."""
+        return _usage(self._db, trajectories)
 
     def outcome(self, key: str, number: int) -> object:
         """What an operation in a sandbox led to, as it was journaled; None when it has not finished yet."""
@@ -243,12 +243,14 @@ def _unwritten(path: Path, error: sqlite3.Error) -> JournalError:
     return kind(f"{path}: {error}; free some disk, then run the same command")
 
 
-def _usage(db: sqlite3.Connection) -> dict[str, UsageRecord]:
+def _usage(db: sqlite3.Connection, trajectories: Sequence[str] | None = None) -> dict[str, UsageRecord]:
     total = Usage()
     found: dict[str, UsageRecord] = {}
     for stage, *sums in db.execute(
         "SELECT stage, SUM(prompt_tokens), SUM(cached_tokens), SUM(completion_tokens), SUM(seconds), SUM(money),"
-        " SUM(calls) FROM completions GROUP BY stage ORDER BY MIN(rowid)"
+        " SUM(calls) FROM completions WHERE ?1 = 'null' OR trajectory IN (SELECT value FROM json_each(?1))"
+        " GROUP BY stage ORDER BY MIN(rowid)",
+        (json.dumps(trajectories),),
     ):
         usage = Usage(*sums)
         total += usage

@@ -159,20 +159,39 @@ class GpuRecord(Record):
     """US dollars by the price of a GPU hour."""
 
 
+class StepRecord(Record):
+    """A step of sampling that would have cost more than it is worth."""
+
+    candidates: int
+    cost: float
+    """US dollars, about: each candidate as much as the mean of those made."""
+    worth: float
+    """US dollars, at most: `selection.worth` times the chance that the leader is not the one to choose."""
+
+
+class SavedRecord(Record):
+    """An estimate of what candidates that were not made would have cost: each as much as the mean of those made."""
+
+    candidates: int
+    completion_tokens: int
+    """Of scripts and edits."""
+    money: float | None
+    """US dollars by the profile's prices for tokens; None where they have none."""
+
+
 class StoppedRecord(Record):
-    """Sampling ended early, because the leader of the votes was safe."""
+    """Sampling ended early: the leader of the votes was safe, or more would have cost more than it is worth."""
 
     made: int
     """Candidates that were tried for, one by each trajectory that ran."""
     asked: int
     """Candidates that might have been made."""
     chance: float
-    """That the leader's group is the most frequent one, at least 1 - `selection.risk`."""
-
-    @property
-    def sentence(self) -> str:
-        # Rounded down: a chance is never shown as certainty.
-        return f"{self.made} of at most {self.asked} candidates: the leader is safe ({int(self.chance * 1000) / 1000})"
+    """That the leader's group is the most frequent one."""
+    not_worth: StepRecord | None = None
+    """The next step, where its cost was the reason; None: `chance` was, being at least 1 - `selection.risk`."""
+    saved: SavedRecord | None = None
+    """None in files of before it was counted."""
 
 
 class TurnRecord(Record):

@@ -39,14 +39,13 @@ from harness.outcome import Reached, error_record, identity, status_of
 from harness.prices import profile_changes
 from harness.progress import Silence, Watcher
 from harness.replay import JournaledModel, JournaledSandbox
-from harness.result import ErrorRecord, Result, Status, StoppedRecord
+from harness.result import ErrorRecord, Result, Status
 from harness.run import Opening, Run, unwrapped
+from harness.sampling import enough, steps_of
 from sandbox.base import Backend, RepoPath, Sandbox
 from sandbox.errors import SandboxError
 from selection.base import Selection
 from selection.choose import SelectionSettings, choose
-from selection.stopping import lead, steps_to
-from selection.voted import vote
 
 PARTIAL_SECONDS = 20.0
 """How long an interrupted run may take to write down what it has."""
@@ -101,8 +100,8 @@ async def _way(
             with run.stage("context"):
                 run.context = await _context(run, its_model, sandbox)
             with run.stage("candidates"):
-                enough = partial(_safe, run, run.context, sandbox)
-                proposed = await _candidates(run, run.context, its_model, sandbox, run.recorder, enough)
+                asked = partial(enough, run, run.context, sandbox)
+                proposed = await _candidates(run, run.context, its_model, sandbox, run.recorder, asked)
             with run.stage("selection"):
                 selection = await _selection(run, run.context, proposed, its_model, sandbox)
     except BudgetSpent:
@@ -143,11 +142,11 @@ async def _context(run: Run, model: Model, sandbox: Sandbox) -> Context:
 
 
 async def _candidates(
-    run: Run, context: Context, model: Model, sandbox: Sandbox, recorder: Recorder, enough: Enough = never
+    run: Run, context: Context, model: Model, sandbox: Sandbox, recorder: Recorder, asked: Enough = never
 ) -> Proposed:
     settings = ProposeSettings(
         candidates=run.settings.candidates,
-        steps=steps_to(run.settings.candidates, run.settings.selection.risk),
+        steps=steps_of(run.settings),
         test_turns=run.settings.test_turns,
         edit_turns=run.settings.edit_turns,
         seed=run.settings.seed,
@@ -155,29 +154,12 @@ async def _candidates(
         parallel=run.settings.sandbox.parallel,
     )
     if run.given is None:
-        return await propose(run.task, context, sandbox, model, settings, recorder, enough)
+        return await propose(run.task, context, sandbox, model, settings, recorder, asked)
     run.taken = await take(run.given, sandbox, context.tree, parallel=settings.parallel)
     candidates = tuple(taken.candidate for taken in run.taken if taken.candidate is not None)
     wanted = bool(candidates)
     scripts = await propose_scripts(run.task, context, sandbox, model, settings, recorder) if wanted else ()
     return Proposed(candidates, scripts)
-
-
-async def _safe(run: Run, context: Context, sandbox: Sandbox, made: int, proposed: Proposed) -> bool:
-    """Whether the leader of the votes is so safe that no more candidates are made.
-
-    The repository's own tests are not asked: their veto comes with the choice.
-    """
-    parallel, recorder = run.settings.sandbox.parallel, run.recorder
-    candidates, scripts = proposed.candidates, proposed.scripts
-    voted = await vote(candidates, scripts, sandbox, context.tree, run.limits, parallel, recorder)
-    chance = lead(voted.standings, len(voted.filled.matrix.scripts))
-    if chance < 1 - run.settings.selection.risk:
-        return False
-    run.stopped = StoppedRecord(made=made, asked=run.settings.candidates, chance=chance)
-    recorder.note("stopped", run.stopped.model_dump())
-    run.watcher.said("candidates", run.stopped.sentence)
-    return True
 
 
 async def _selection(run: Run, context: Context, proposed: Proposed, model: Model, sandbox: Sandbox) -> Selection:

@@ -1,4 +1,5 @@
-"""Reads quantities as people write them: `200k` tokens, `4g` of memory, `1h30m`, a budget `tokens=200k,wall=30m`."""
+"""Reads quantities as people write them: `200k` tokens, `4g` of memory, `1h30m`, a budget `tokens=200k,wall=30m`; and
+writes money so."""
 
 from __future__ import annotations
 
@@ -52,6 +53,13 @@ def read_budget(text: str) -> dict[str, str]:
     if not budget:
         raise ValueError("the budget is empty; write it such as tokens=200k,money=2,wall=30m")
     return budget
+
+
+def money(value: float) -> str:
+    """US dollars: cents where they say something, more digits for less than a cent."""
+    if value == 0:
+        return "$0"
+    return f"${value:.2f}" if value >= 0.1 else f"${value:.4f}"
 
 
 def _scaled(value: object, units: dict[str, int], wanted: str) -> object:

@@ -1,4 +1,4 @@
-"""When there are enough candidates: the leader of the votes is safe.
+"""When there are enough candidates: the leader of the votes is safe, or more would cost more than they are worth.
 
 Candidates are sampled in growing steps. After each the candidates that behave like the leader are counted against the
 largest other group, each as often as its share of the votes says, and sampling ends once the leader's is the more
@@ -18,16 +18,32 @@ FEWEST = 4
 """Candidates of a step, at least: fewer would leave a server's batch empty."""
 
 
-def steps_to(most: int, risk: float) -> tuple[int, ...]:
-    """Numbers of candidates, below `most`, after which it is asked whether the leader is safe: of 4, 8, 12, 16, 24,
-    32, 48, ... those where it can be. None with a risk of 0."""
+def steps_to(most: int, risk: float, worth: float | None = None) -> tuple[int, ...]:
+    """Numbers of candidates, below `most`, after which it is asked whether there are enough: of 4, 8, 12, 16, 24,
+    32, 48, ... those where the leader can be safe, none with a risk of 0. With a worth, all of them."""
     steps: list[int] = []
     step = FEWEST
-    while risk > 0 and most - step >= FEWEST:
-        if ahead(step, 0) >= 1 - risk:
+    while (risk > 0 or worth is not None) and most - step >= FEWEST:
+        if worth is not None or ahead(step, 0) >= 1 - risk:
             steps.append(step)
         step += max(FEWEST, 2 ** (step.bit_length() - 2))
     return tuple(steps)
+
+
+def is_safe(chance: float, risk: float) -> bool:
+    """Whether a leader with that chance is safe; never with a risk of 0, not even where the chance is rounded to 1."""
+    return risk > 0 and chance >= 1 - risk
+
+
+def gain(chance: float, worth: float) -> float:
+    """What further candidates are worth at most: as much as a right patch, where the leader is not safe."""
+    return (1 - chance) * worth
+
+
+def costs_more(chance: float, worth: float | None, cost: float) -> bool:
+    """Whether further candidates would cost more than they are worth. Never without a worth, nor with a cost of 0,
+    which is that of tokens without a price."""
+    return worth is not None and gain(chance, worth) < cost
 
 
 def lead(ranked: Sequence[Standing], scripts: int) -> float:

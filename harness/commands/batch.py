@@ -20,6 +20,7 @@ from harness.instances import Instance, chosen, read_instances, task_of
 from harness.load import load
 from harness.progress_state import duration
 from harness.result import Status
+from harness.saving import saving
 from harness.units import read_budget, read_seconds
 
 
@@ -178,6 +179,7 @@ def told(summary: BatchSummary, run: Path) -> str:
     lines = [
         f"{summary.tasks} tasks: {counts}; about {summary.resolved_estimate:.1f} resolved",
         f"{spent.prompt_tokens + spent.completion_tokens:,} tokens{money}; {duration(summary.wall_seconds)}",
+        *([saving(summary.saved)] if summary.saved is not None else []),
         f"predictions  {run / 'predictions.jsonl'}",
         f"report       {run / 'report.html'}",
     ]

@@ -22,6 +22,7 @@ from harness.outcome import identity
 from harness.progress_state import duration
 from harness.repository import Repository
 from harness.result import Result, Status
+from harness.saving import not_made, why
 from harness.tasks import ISSUE_CAP, checked_issue, local_task
 from sandbox.base import Patch
 
@@ -153,7 +154,7 @@ def summary(result: Result, out: Path, branch: str | None) -> str:
         if result.error.log and result.error.kind == "EnvironmentUnavailable":
             lines += ["the end of the log:", *(f"  | {_clean(line)}" for line in result.error.log.splitlines()[-15:])]
     if result.stopped is not None:
-        lines.append(result.stopped.sentence)
+        lines += [why(result.stopped), not_made(result.stopped)]
     total = result.usage["total"]
     money = f", ${total.money:.2f}" if total.money else ""
     lines.append(

@@ -9,9 +9,11 @@ from markupsafe import Markup
 from harness.batch_record import BatchSummary, TaskLine
 from harness.release import release
 from harness.report.render import asset, environment, policy
-from harness.report.text import clean, count, money, plural, seconds
+from harness.report.text import clean, count, plural, seconds
 from harness.report.usage import gpu_facts
 from harness.result import Status
+from harness.saving import saving
+from harness.units import money
 
 CHIPS = {
     Status.SELECTED: "passed",
@@ -48,6 +50,8 @@ class BatchPage:
     advice: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
     counts: tuple[tuple[str, int, str], ...]
+    saved: str
+    """What was not spent because sampling ended early; "" where it never did."""
     tasks: tuple[TaskView, ...]
 
 
@@ -90,6 +94,7 @@ def make_page(summary: BatchSummary) -> BatchPage:
         advice=advice,
         facts=tuple(facts),
         counts=tuple(entry for entry in counts if entry[1]),
+        saved=_saved(summary),
         tasks=tuple(_task(line) for line in summary.lines),
     )
 
@@ -111,6 +116,13 @@ def _story(summary: BatchSummary) -> tuple[str, str, str, tuple[str, ...]]:
         said = (f"The same command tries again what can pass by itself; --retry all {count(failed)} that failed.",)
         return "wary", "!", f"{done}, {count(failed)} failed", said
     return "good", "✓", done, ()
+
+
+def _saved(summary: BatchSummary) -> str:
+    if summary.saved is None:
+        return ""
+    tasks = plural(sum(line.saved is not None for line in summary.lines), "task")
+    return f"Sampling ended early on {tasks}: {saving(summary.saved, count)}."
 
 
 def _task(line: TaskLine) -> TaskView:

@@ -69,13 +69,6 @@ def count(value: int) -> str:
     return f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
-def money(value: float) -> str:
-    """US dollars: cents where they say something, more digits for less than a cent."""
-    if value == 0:
-        return "$0"
-    return f"${value:.2f}" if value >= 0.1 else f"${value:.4f}"
-
-
 def energy(joules: float) -> str:
     """Energy for people: `84 Wh`, `1.2 kWh`."""
     hours = joules / 3600

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import cast
 
 from harness.config import Settings
-from harness.report.text import clean, count, energy, money, percent, plural, seconds
+from harness.report.text import clean, count, energy, percent, seconds
 from harness.result import GpuRecord, Result
+from harness.saving import not_made, why
+from harness.units import money
 
 STAGES = (
     "environment",
@@ -79,12 +81,9 @@ def in_order(names: Iterable[str]) -> list[str]:
 
 
 def saved(result: Result) -> str:
-    """What was not spent because sampling ended early, in a sentence; "" where it went on to its end."""
+    """Why sampling ended early and what that saved, in two sentences; "" where it went on to its end."""
     stopped = result.stopped
-    if stopped is None:
-        return ""
-    left = stopped.asked - stopped.made
-    return f"{stopped.sentence}. {plural(left, 'candidate')} {'was' if left == 1 else 'were'} not made."
+    return f"{why(stopped)}. {not_made(stopped, count)}." if stopped is not None else ""
 
 
 def gpu_facts(gpu: GpuRecord | None) -> list[tuple[str, str]]:

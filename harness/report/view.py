@@ -15,7 +15,7 @@ from harness.report.executions import Outcome, PassView, ProbeView, column, comp
 from harness.report.matrix_svg import MEANINGS, SYMBOLS, Picture, picture
 from harness.report.prose import Block, blocks
 from harness.report.story import Story, tell
-from harness.report.text import clean, count, first_line, money, plural, seconds
+from harness.report.text import clean, count, first_line, plural, seconds
 from harness.report.usage import (
     STAGES,
     StageView,
@@ -30,6 +30,7 @@ from harness.report.usage import (
     total,
 )
 from harness.result import CandidateRecord, Result, ScriptRecord, TurnRecord
+from harness.units import money
 
 TURNS_SHOWN = 400
 """Turns of a report. A run of the default size has about 60."""
@@ -115,7 +116,7 @@ class View:
     total: StageView | None
     timeline: tuple[TimeView, ...]
     saved: str
-    """What sampling that ended early has saved."""
+    """Why sampling ended early, and what that saved."""
     command: str
     manifest: tuple[tuple[str, str], ...]
     settings: str

@@ -119,6 +119,23 @@ async def test_every_task_is_solved_and_written(
     )
 
 
+async def test_what_sampling_that_ended_early_has_saved(
+    settings: Settings, model: Server, backend: MemoryBackend, tmp_path: Path
+) -> None:
+    risky = SelectionSettings(regression_seconds=0.0, risk=0.05)
+    settings = settings.model_copy(update={"candidates": 16, "selection": risky})
+    summary = await batch(jobs(2), settings, run=tmp_path, model=model, backend=backend)
+    assert summary.saved is not None
+    results = [
+        Result.model_validate_json((tmp_path / "tasks" / f"task-{number}" / "result.json").read_bytes())
+        for number in range(2)
+    ]
+    assert summary.saved.candidates == sum(r.stopped.asked - r.stopped.made for r in results if r.stopped) > 0
+    assert [line.saved for line in summary.lines] == [r.stopped and r.stopped.saved for r in results]
+    again = await batch(jobs(2), settings, run=tmp_path, model=Server([]), backend=backend)
+    assert again.saved == summary.saved
+
+
 async def test_finished_tasks_are_not_opened_again(
     settings: Settings, model: Server, backend: MemoryBackend, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from harness.batch_record import NO_USAGE, TaskOutcome
 from harness.batch_watch import BatchSilence, BatchState, BatchWatcher
 from harness.commands.batch import told
 from harness.report.batch import render_batch
-from harness.result import ErrorRecord, Status
+from harness.result import ErrorRecord, SavedRecord, Status
 from tests.harness.test_live import ANSWER, Clock, request
 
 
@@ -95,6 +95,38 @@ def test_who_watches(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_task_that_the_budget_ended() -> None:
     said = how_it_ended(outcome("t", confidence=0.5, budget_spent="run's budget: money"))
     assert said == "selected, confidence 0.50 of 4 candidates (ended early by the budget: run's budget: money)"
+
+
+def test_what_was_saved_is_added_up(tmp_path: Path) -> None:
+    from harness.batch_record import BatchSummary, counts_of, line_of
+    from harness.saving import together
+
+    saved = [
+        SavedRecord(candidates=24, completion_tokens=9_600, money=0.5),
+        SavedRecord(candidates=8, completion_tokens=2_800, money=0.25),
+        None,
+        SavedRecord(candidates=1, completion_tokens=0, money=None),
+    ]
+    outcomes = [outcome(f"t{number}", saved=each) for number, each in enumerate(saved)]
+    lines = tuple(line_of(each.instance_id, each) for each in outcomes)
+    summary = BatchSummary(
+        tasks=4,
+        counts=counts_of(lines),
+        resolved_estimate=0.0,
+        usage=NO_USAGE,
+        saved=together(saved),
+        sandbox_seconds=0.0,
+        wall_seconds=1.0,
+        tasks_per_hour=0.0,
+        lines=lines,
+    )
+    assert summary.saved == SavedRecord(candidates=33, completion_tokens=12_400, money=0.75)
+    said = "33 candidates were not made, which saved about 12,000 completion tokens and $0.75"
+    assert said in told(summary, tmp_path)
+    space = "\N{NARROW NO-BREAK SPACE}"
+    assert f"Sampling ended early on 3 tasks: {said.replace(',0', f'{space}0')}." in render_batch(summary)
+    without = summary.model_copy(update={"saved": together([None])})
+    assert "not made" not in told(without, tmp_path) + render_batch(without)
 
 
 def test_what_strangers_wrote_is_escaped_in_the_report(tmp_path: Path) -> None:

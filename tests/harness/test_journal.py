@@ -115,6 +115,18 @@ def test_usage_by_stage_and_total(tmp_path: Path) -> None:
     assert usage["total"].calls == 3
 
 
+def test_usage_of_some_trajectories(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        journal.add_completions(request("a", Stage.TEST_WRITING), (completion("x", 10), completion("y", 5)))
+        journal.add_completions(request("b", trajectory="trajectory-1"), (completion("z", 7),))
+        before = journal.usage(["trajectory-0", "trajectory-1"])
+        journal.add_completions(request("c", trajectory="trajectory-2"), (completion("later", 1_000),))
+        assert journal.usage(["trajectory-0", "trajectory-1"]) == before
+        assert journal.usage(["trajectory-1"])["total"].completion_tokens == 7
+        assert journal.usage([])["total"].calls == 0
+    assert before["total"].completion_tokens == 22
+
+
 def test_a_turn_recorded_again_is_there_once(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         journal.turn(turn(0))

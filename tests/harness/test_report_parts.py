@@ -12,10 +12,11 @@ from harness.report.diff import read_diff
 from harness.report.executions import PROBES_SHOWN, ProbeView
 from harness.report.matrix_svg import picture
 from harness.report.prose import blocks
-from harness.report.text import clean, count, first_line, money, plural, seconds
+from harness.report.text import clean, count, first_line, plural, seconds
 from harness.report.usage import command, saved, stages, timeline, total
 from harness.report.view import class_names, make_view
-from harness.result import StoppedRecord
+from harness.result import SavedRecord, StoppedRecord
+from harness.units import money
 from tests.harness.report_fixture import LONG, RIGHT, selected, turns
 
 
@@ -263,6 +264,11 @@ def test_candidates_that_were_not_made() -> None:
     one = selected().model_copy(update={"stopped": stopped})
     assert saved(one) == "31 of at most 32 candidates: the leader is safe (0.999). 1 candidate was not made."
     assert make_view(one, ()).saved == saved(one)
+    estimate = SavedRecord(candidates=1, completion_tokens=12_345, money=0.25)
+    counted = selected().model_copy(update={"stopped": stopped.model_copy(update={"saved": estimate})})
+    assert saved(counted).endswith(
+        "1 candidate was not made, which saved about 12\N{NARROW NO-BREAK SPACE}000 completion tokens and $0.25."
+    )
 
 
 def test_the_timeline_follows_the_stages() -> None:

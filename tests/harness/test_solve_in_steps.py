@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from agent.model.base import Profile, Request, Stage
+from agent.model.base import Price, Profile, Request, Stage
 from agent.model.scripted import SCRIPTED, Rule, ScriptedModel
 from agent.task import Task
 from harness import Settings, Status, local_task, solve
@@ -17,7 +17,8 @@ from harness.commands.solve import summary
 from harness.config import SelectionSettings
 from harness.journal import Journal
 from harness.progress import Silence
-from harness.result import StoppedRecord
+from harness.result import SavedRecord, StoppedRecord
+from harness.sampling import UNPRICED
 from tests.harness.conftest import ISSUE
 from tests.harness.host_sandbox import HostBackend
 from tests.harness.test_solve import Interrupter, written
@@ -42,8 +43,9 @@ RIVALS = [
 ]
 
 
-def settings_with(risk: float, candidates: int = 16) -> Settings:
-    return Settings(candidates=candidates, selection=SelectionSettings(regression_seconds=0.0, risk=risk))
+def settings_with(risk: float, worth: float | None = None) -> Settings:
+    selection = SelectionSettings(regression_seconds=0.0, risk=risk, worth=worth)
+    return Settings(candidates=16, selection=selection)
 
 
 @pytest.fixture
@@ -81,7 +83,9 @@ async def test_where_all_behave_alike_it_stops(
     model, listener = ScriptedModel(rules, profile), Listener()
     result = await solve(task, settings, out=out, model=model, backend=HostBackend(), watcher=listener)
     assert result.status is Status.SELECTED
-    assert result.stopped == StoppedRecord(made=4, asked=16, chance=1 - 1 / 2**5)
+    usage = result.usage["test_writing"].completion_tokens + result.usage["editing"].completion_tokens
+    saved = SavedRecord(candidates=12, completion_tokens=3 * usage, money=None)
+    assert result.stopped == StoppedRecord(made=4, asked=16, chance=1 - 1 / 2**5, saved=saved)
     assert len(result.candidates) == 4
     assert len(drawn(model)) == 1
     with Journal(out) as journal:
@@ -90,7 +94,8 @@ async def test_where_all_behave_alike_it_stops(
     sentence = "4 of at most 16 candidates: the leader is safe (0.968)"
     assert ("candidates", sentence) in listener.heard
     assert sentence in summary(result, out, None)
-    assert f"{sentence}. 12 candidates were not made." in (out / "report.html").read_text()
+    assert "12 candidates were not made, which saved about " in summary(result, out, None)
+    assert f"{sentence}. 12 candidates were not made, which saved about " in (out / "report.html").read_text()
     # What it has is what a run that goes on would have made first.
     whole = await solve(
         task, settings_with(0.0), out=tmp_path / "whole", model=ScriptedModel(rules, profile), backend=HostBackend()
@@ -158,3 +163,66 @@ async def test_killed_in_the_second_step_it_goes_on_and_does_nothing_twice(
     silent, idle = ScriptedModel([]), HostBackend()
     again = await solve(task, settings, out=out, model=silent, backend=idle)
     assert (again.stopped, silent.requests, idle.ran) == (result.stopped, [], [])
+
+
+PRICED = replace(SCRIPTED, price=Price(completion=1e4))
+"""A token costs a cent."""
+
+
+async def test_where_more_would_cost_more_than_it_is_worth_it_stops(task: Task, tmp_path: Path) -> None:
+    out, listener = tmp_path / "out", Listener()
+    model = ScriptedModel(RIVALS, PRICED)
+    result = await solve(
+        task, settings_with(0.05, worth=0.5), out=out, model=model, backend=HostBackend(), watcher=listener
+    )
+    stopped = result.stopped
+    assert stopped is not None
+    assert stopped.not_worth is not None
+    assert stopped.saved is not None
+    spent = result.usage["test_writing"].money + result.usage["editing"].money
+    assert (stopped.made, stopped.not_worth.candidates) == (4, 4)
+    assert stopped.not_worth.cost == pytest.approx(spent)
+    assert stopped.not_worth.worth == pytest.approx(0.5 * (1 - stopped.chance))
+    assert stopped.saved.money == pytest.approx(3 * spent)
+    sentence = f"4 of at most 16 candidates: 4 more would cost about ${spent:.2f} and are worth $0."
+    assert any(text.startswith(sentence) for _, text in listener.heard)
+    assert sentence in summary(result, out, None)
+    assert sentence in (out / "report.html").read_text()
+    assert f"completion tokens and ${3 * spent:.2f}" in (out / "report.html").read_text()
+    assert result.warnings == ()
+
+
+async def test_without_prices_the_worth_is_without_effect(task: Task, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = await solve(
+        task, settings_with(0.05, worth=1e-6), out=out, model=ScriptedModel(RIVALS), backend=HostBackend()
+    )
+    assert result.stopped is None
+    assert len(result.candidates) == 16
+    assert result.warnings == (UNPRICED,)
+
+
+async def test_killed_it_weighs_only_what_the_candidates_had_cost_by_then(task: Task, tmp_path: Path) -> None:
+    """Two of the first four are wrong, so four more are worth it, and then the leader is likely right. When the run
+    goes on, the journal has dear answers of the second step; the question after the first is answered as before."""
+    first_four = "trajectory-[0-3]"
+    rules = [
+        Rule(*SCRIPTS, stage=Stage.TEST_WRITING),
+        Rule(edit("5"), stage=Stage.EDITING, trajectory="trajectory-[03]"),
+        Rule(edit("a + b"), edit("b + a"), stage=Stage.EDITING, trajectory=first_four),
+        Rule(edit("a + b") + "\n# " + "dear " * 400, stage=Stage.EDITING),
+    ]
+    slow = ScriptedModel([Rule("never", stage=Stage.EDITING, trajectory="*-6", delay=600.0), *rules], PRICED)
+    settings, out = settings_with(0.0, worth=40.0), tmp_path / "out"
+    with anyio.CancelScope() as scope:
+        watcher = Interrupter(scope, after=7)
+        await solve(task, settings, out=out, model=slow, backend=HostBackend(), watcher=watcher)
+    assert scope.cancelled_caught
+    model = ScriptedModel(rules, PRICED)
+    result = await solve(task, settings, out=out, model=model, backend=HostBackend())
+    whole = ScriptedModel(rules, PRICED)
+    expected = await solve(task, settings, out=tmp_path / "whole", model=whole, backend=HostBackend())
+    assert {request.trajectory for request in model.requests} == {"trajectory-6"}
+    assert result.stopped is not None
+    assert (result.stopped.made, result.stopped.not_worth is None) == (8, False)
+    assert result.stopped == expected.stopped

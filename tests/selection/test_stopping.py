@@ -9,8 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selection.base import ClassId
-from selection.stopping import FEWEST, ahead, lead, steps_to
+from selection.stopping import FEWEST, ahead, costs_more, gain, is_safe, lead, steps_to
 from selection.vote import Standing
+
+CHANCES = st.floats(0, 1)
+MONEY = st.floats(0, 1e6)
+WORTHS = st.none() | st.floats(0, 1e6, exclude_min=True)
 
 
 @given(st.integers(0, 12), st.integers(0, 12))
@@ -28,11 +32,56 @@ def test_steps_are_those_after_which_a_leader_can_be_safe() -> None:
     assert steps_to(8, 0.01) == steps_to(32, 0.0) == steps_to(1, 0.4) == ()
 
 
-@given(st.integers(1, 256), st.floats(0, 0.49))
-def test_no_step_is_too_small_for_a_servers_batch(most: int, risk: float) -> None:
-    steps = steps_to(most, risk)
+@given(st.integers(1, 256), st.floats(0, 0.49), WORTHS)
+def test_no_step_is_too_small_for_a_servers_batch(most: int, risk: float, worth: float | None) -> None:
+    steps = steps_to(most, risk, worth)
     assert all(b - a >= FEWEST for a, b in pairwise((*steps, most)))
     assert all(step >= FEWEST for step in steps)
+
+
+def test_with_a_worth_every_step_is_asked_after() -> None:
+    assert steps_to(64, 0.01, 5.0) == steps_to(64, 0.0, 5.0) == (4, 8, 12, 16, 24, 32, 48)
+    assert steps_to(8, 0.01, 5.0) == (4,)
+
+
+def test_more_would_cost_more_than_it_is_worth() -> None:
+    assert gain(0.75, 2.0) == 0.5
+    assert costs_more(0.75, 2.0, 0.51)
+    assert not costs_more(0.75, 2.0, 0.5)
+    assert costs_more(1.0, 1e6, 1e-9), "where nothing can be gained, anything is too much"
+    assert not costs_more(0.0, 2.0, 1.9), "without a script in the matrix there is all to be gained"
+
+
+@given(CHANCES, MONEY)
+def test_without_a_worth_no_cost_is_too_much(chance: float, cost: float) -> None:
+    assert not costs_more(chance, None, cost)
+
+
+@given(CHANCES, WORTHS)
+def test_without_prices_no_cost_is_too_much(chance: float, worth: float | None) -> None:
+    assert not costs_more(chance, worth, 0.0)
+
+
+@given(CHANCES, CHANCES, MONEY, MONEY, st.floats(0.01, 1e6), st.floats(0.01, 1e6))
+def test_the_rule_is_monotone(c1: float, c2: float, m1: float, m2: float, w1: float, w2: float) -> None:
+    """What ends sampling also ends it where the patch is worth less, the leader safer, or the step dearer."""
+    if costs_more(min(c1, c2), max(w1, w2), min(m1, m2)):
+        assert costs_more(max(c1, c2), min(w1, w2), max(m1, m2))
+
+
+@given(st.integers(1, 256), st.floats(0.0001, 0.49))
+def test_where_all_behave_alike_the_first_step_is_enough(most: int, risk: float) -> None:
+    """Every script passes every candidate: no step is asked after at which these would not be safe."""
+    for step in steps_to(most, risk):
+        assert is_safe(lead([standing("c1", 1.0, step)], 1), risk)
+        two_patches = [standing("c1", 1.0, step), standing("c2", 1.0, step, twin="c1")]
+        assert is_safe(lead(two_patches, 1), risk)
+
+
+def test_without_a_risk_nothing_is_safe() -> None:
+    assert not is_safe(ahead(200, 0), 0.0)
+    assert is_safe(0.99, 0.01)
+    assert not is_safe(0.98, 0.01)
 
 
 def standing(name: str, votes: float, alike: int, twin: str = "", unmet: int = 0) -> Standing:
