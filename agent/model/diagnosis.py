@@ -27,6 +27,9 @@ _OTHER = re.compile(
     r"|^ *For further information"
 )
 
+# Warnings speak of what could go wrong, such as a context that is long for the model.
+_QUIET = re.compile(r"^(?:\([^()]*pid=\d+\) ?)*(?:DEBUG|INFO|WARNING) ")
+
 # How a server ended may tell all; its log then says nothing of it.
 _ENDS = {
     "killed by SIGKILL": "something killed it, most likely for memory: close other programs or take a smaller model",
@@ -150,7 +153,8 @@ def diagnosed(what: str, log: Path, begins: int = 0) -> str:
     if cause is not None:
         mend = mend_for(cause) or mend_for(what) or "its log may say what to do"
         return f"{what}: {cause.rstrip('.')}; {mend}. Its log is {log}"
-    mend = mend_for(what) or mend_for(text[-_TAIL:]) or mend_for(text) or "its log says why"
+    loud = "\n".join(line for line in text.splitlines() if not _QUIET.match(line))
+    mend = mend_for(what) or mend_for(loud[-_TAIL:]) or mend_for(loud) or "its log says why"
     return f"{what}; {mend}. Its log {log} ends:\n{text[-_TAIL:]}"
 
 

@@ -227,7 +227,7 @@ def _vllm(spec: str) -> Check:
         return Check("model", "missing", f"{spec}: {problem}", mend)
     what = f"{spec} by {installed.package} {installed.version}"
     if not installed.gpus:
-        return Check("model", "note", f"{what} on the CPU: it sees no GPU")
+        return Check("model", "note", f"{what} on the CPU, if it was built for that: it sees no GPU")
     return Check("model", "ok", f"{what} on {len(installed.gpus)} GPU{'s' if len(installed.gpus) > 1 else ''}")
 
 

@@ -59,6 +59,11 @@ def test_warnings_that_speak_of_errors_are_no_causes() -> None:
     assert causes_in(failed_before_engine("AssertionError")) == ["AssertionError"]
 
 
+def test_a_warning_is_no_reason(tmp_path: Path) -> None:
+    text = "(APIServer pid=95) WARNING 11-29 09:39:38 [model.py:2660] It is greater than the derived max_model_len\n"
+    assert "; its log says why." in told(tmp_path / "log", text)
+
+
 def test_without_a_traceback_the_end_is_shown(tmp_path: Path) -> None:
     message = told(tmp_path / "log", "gguf_init_from_file: failed\n" + "x\n" * 3_000 + "the end\n")
     assert "weights are missing" in message
