@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 _SEARCHED = 1_000_000
-"""Bytes of a log that are looked at. vLLM's cause was 20,000 before the end with one worker; each has a traceback."""
+"""Bytes of a log that are looked at. vLLM's cause was 10,000 before the end with one worker; each has a traceback."""
 
 _TAIL = 2_000
 """Characters of a log that are shown where no cause is found in it."""

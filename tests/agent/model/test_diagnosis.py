@@ -15,9 +15,9 @@ pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig
   Value error, User-specified max_model_len (1000000) is greater than the derived max_model_len (32768.0)
     For further information visit https://errors.pydantic.dev/2.14/v/value_error"""
 SMALL_CACHE = (
-    "ValueError: To serve at least one request with the models's max seq len (131072), (3.50 GiB KV cache is needed, "
+    "ValueError: To serve at least one request with the model's max seq len (131072), (3.5 GiB KV cache is needed, "
     "which is larger than the available KV cache memory (1.0 GiB). Based on the available memory, the estimated "
-    "maximum model length is 37376."
+    "maximum model length is 37248."
 )
 
 
