@@ -16,7 +16,7 @@ from agent.model.served import Served, connected
 from agent.model.serving import Serving
 from agent.model.spec import Embedded, OpenAI, Scripted, Vllm, parse_spec
 from agent.model.start import Place, Started, started
-from agent.model.vllm import find_vllm
+from agent.model.vllm import find_vllm, unseen_gpu
 
 # bf16 weights take 15 and 65 GB; the rest is for the cells of the prompts.
 _FOR_GPU = (
@@ -104,4 +104,6 @@ async def default_spec(say: Say, vllm_python: str | None = None) -> Vllm | Embed
         if installed is not None and installed.gpus and max(gpu.memory for gpu in installed.gpus) >= size:
             say(f"no model was named: serving {name} by vLLM on this machine's GPU")
             return Vllm(name)
+    if installed is not None and (problem := unseen_gpu(installed)):
+        say(f"{problem}; taking the embedded model, which is small and on the CPU")
     return Embedded()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import signal
 import socket
@@ -20,6 +19,7 @@ import anyio.abc
 import httpx
 
 from agent.errors import ModelUnavailable
+from agent.model.diagnosis import diagnosed
 from agent.parallel import each
 from sandbox import scratch
 
@@ -27,23 +27,10 @@ Say = Callable[[str], None]
 """Takes one line of progress for the user."""
 
 _GUARD = Path(__file__).with_name("guard.py")
-_TAIL = 2_000  # characters of a log in an error
 _GRACE = 10.0  # seconds from SIGTERM to SIGKILL
 _MARGIN = 5.0  # seconds after which the guard is not relied on
-
-_MENDS = (
-    (
-        r"out of memory|bad_alloc|cannot allocate|failed to allocate|no available memory|less than desired.*memory",
-        "there is not enough memory: close other programs or take a smaller model, such as embedded:0.5b",
-    ),
-    (r"address already in use|couldn't bind|errno 98", "its port was taken meanwhile: run again"),
-    (
-        r"failed to (open|load|read) .*(gguf|model)|no such file|invalid repository id|does not appear to have a file|"
-        r"not a valid model identifier|couldn't connect to|gguf_init",
-        "the weights are missing or damaged: check the model's name or path, or delete them to fetch them anew",
-    ),
-    (r"illegal instruction", "it was built for another processor: delete its folder in the cache and run again"),
-)
+_LOOK = 10.0  # seconds from one look at a server's health to the next, and for its answer
+_SILENCE = 60.0  # seconds of looks without an answer: a busy server answers, its engine is another process or thread
 
 
 @dataclass(frozen=True)
@@ -74,6 +61,8 @@ class Server:
         self._port = launch.port or free_port()
         self._lock = anyio.Lock()
         self._restarts = 0
+        self._begins = 0  # where in the log, which earlier runs may have written too, this process begins
+        self._silent: anyio.abc.Process | None = None  # was ended because it did not answer
 
     @property
     def address(self) -> str:
@@ -97,19 +86,41 @@ class Server:
             process = self._process
             if process is None or process.returncode is None:
                 return
+            silent = f"gave no sign of life for {_SILENCE:.0f} s and was ended" if process is self._silent else None
             if self._restarts:
-                raise self._failure("died a second time")
+                again = f", this time it {silent}" if silent else f" ({_end(process.returncode)})"
+                raise self._failure(f"died a second time{again}")
             self._restarts += 1
-            self._say(f"{self._launch.name} died ({_end(process.returncode)}); starting it again")
+            self._say(f"{self._launch.name} {silent or f'died ({_end(process.returncode)})'}; starting it again")
             await self._spawn()
             await self._wait_healthy()
 
     async def watch(self) -> None:
-        """Start it again when it dies, once, without waiting for a request to meet that. Raises ModelUnavailable."""
+        """Start it again when it dies or hangs, once, without waiting for a request to meet that.
+
+        Raises ModelUnavailable.
+        """
         while (process := self._process) is not None:
-            await process.wait()
-            if process is self._process:
-                await self.revive()
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._end_when_silent, process)
+                await process.wait()
+                group.cancel_scope.cancel()
+            await self.revive()
+
+    async def _end_when_silent(self, process: anyio.abc.Process) -> None:
+        """Kill it once it has missed all looks for a while. Looks are counted, not time: we may have been stopped."""
+        missed = 0
+        async with httpx.AsyncClient(trust_env=False, timeout=_LOOK) as client:
+            while missed * _LOOK < _SILENCE:
+                next_look = anyio.current_time() + _LOOK
+                answers = await self._healthy(client)
+                starting = self._lock.locked()
+                missed = 0 if answers or starting else missed + 1
+                await anyio.sleep_until(next_look)
+        if process.returncode is None:
+            self._silent = process
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
     async def stop(self) -> None:
         """End it with all its processes. Safe to call twice, also while being cancelled."""
@@ -132,6 +143,7 @@ class Server:
         with self._log.open("ab") as log:
             log.write(f"\n$ {shlex.join(argv)}\n".encode())
             log.flush()
+            self._begins = log.tell()
             self._process = await anyio.open_process(
                 [sys.executable, "-I", "-S", str(_GUARD), str(_GRACE), *argv],
                 stdin=PIPE,
@@ -148,31 +160,21 @@ class Server:
                 while process is not None:
                     if process.returncode is not None:
                         raise self._failure(f"ended while starting ({_end(process.returncode)})")
-                    try:
-                        if (await client.get(self.address + self._launch.health)).status_code == 200:
-                            return
-                    except httpx.HTTPError:
-                        pass  # not listening yet
+                    if await self._healthy(client):
+                        return
                     await anyio.sleep(0.1)
         failure = self._failure(f"was not ready within {self._launch.start_seconds:.0f} s")
         await self.stop()
         raise failure
 
+    async def _healthy(self, client: httpx.AsyncClient) -> bool:
+        try:
+            return (await client.get(self.address + self._launch.health)).status_code == 200
+        except httpx.HTTPError:
+            return False  # not listening yet, or hanging
+
     def _failure(self, what: str) -> ModelUnavailable:
-        tail = self._log.read_text("utf-8", "replace")[-_TAIL:]
-        return ModelUnavailable(
-            f"{self._launch.name} {what}; {mend_for(what + tail)}. Its log {self._log} ends:\n{tail}"
-        )
-
-
-def mend_for(text: str) -> str:
-    """What to do about a failure that a log describes."""
-    if "killed by SIGKILL" in text:
-        return "something killed it, most likely for memory: close other programs or take a smaller model"
-    for pattern, mend in _MENDS:
-        if re.search(pattern, text, re.IGNORECASE):
-            return mend
-    return "its log says why"
+        return ModelUnavailable(diagnosed(f"{self._launch.name} {what}", self._log, self._begins))
 
 
 def _end(code: int) -> str:

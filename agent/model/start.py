@@ -19,7 +19,7 @@ from agent.model.process import Launch, Say, Server, all_served
 from agent.model.profile import profile_for
 from agent.model.serving import Serving, planned
 from agent.model.spec import Embedded, Vllm
-from agent.model.vllm import find_vllm, launch_vllm, missing_vllm, patience_of
+from agent.model.vllm import find_vllm, launch_vllm, missing_vllm, patience_of, unseen_gpu
 from agent.parallel import beside
 
 # Floors for llama.cpp on a few busy cores with all its slots at work, about a tenth of what two free cores gave.
@@ -98,6 +98,8 @@ async def _vllm(
     installed = await find_vllm(place.vllm_python)
     if installed is None:
         raise missing_vllm()
+    if problem := unseen_gpu(installed):
+        raise ModelUnavailable(problem)
     profile = profile_for(spec.model, changes)
     plan = planned(spec.model, facts_of(spec.model), installed.gpus, profile, serving)
     place.say(f"starting vLLM {installed.version} for {spec.model}: {plan.told()}")

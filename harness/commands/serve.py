@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from harness.prices import profile_changes
 from harness.run import unwrapped
 
 KEY = "BESTPATCH_API_KEY"
+PARALLEL = "BESTPATCH_PROFILE__PARALLEL"
+"""A client that is not told takes the profile's usual number, a sixteenth of what a GPU answers at once."""
 
 
 def serve_command(settings: Settings, *, port: int | None, log_dir: Path | None, as_json: bool) -> None:
@@ -44,10 +47,12 @@ def _tell(ready: Started, *, new_key: bool, as_json: bool) -> None:
     """How the other commands reach it. The key is told where nobody else knows it: to whoever started the server."""
     spec = f"openai:{ready.name}@" + ",".join(f"{server.address}/v1" for server in ready.servers)
     if as_json:
-        give(json.dumps({"model": spec, **({"key": ready.key} if new_key else {})}))
+        told = {"model": spec, "parallel": ready.profile.parallel}
+        give(json.dumps({**told, **({"key": ready.key} if new_key else {})}))
         return
     say("ready; for other commands, here or in another terminal:")
     if new_key:
         give(f"export {KEY}={ready.key}")
-    give(f"export BESTPATCH_MODEL={spec}")
+    give(f"export BESTPATCH_MODEL={shlex.quote(spec)}")
+    give(f"export {PARALLEL}={ready.profile.parallel}")
     say("Ctrl-C ends it")

@@ -15,6 +15,7 @@ from harness.commands.doctor import Check, doctor_command
 from harness.commands.exit import Exit
 from sandbox.errors import EngineUnavailable
 from sandbox.walls import why_not
+from tests.agent.model.standin_vllm import make
 
 
 @pytest.fixture
@@ -77,6 +78,38 @@ def test_an_endpoint_that_is_not_there(free_port: int) -> None:
     (check,) = doctor._model(settings)  # pyright: ignore[reportPrivateUsage]
     assert check.state == "missing"
     assert str(free_port) in check.detail
+
+
+@pytest.mark.parametrize(
+    ("gpus", "there", "state", "part"),
+    [
+        (1, True, "ok", "vllm 0.24.0 on 1 GPU"),
+        (0, True, "missing", "too old"),
+        (0, False, "note", "on the CPU"),
+    ],
+)
+def test_a_server_of_ours_needs_a_gpu_that_vllm_sees(
+    gpus: int, there: bool, state: str, part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BESTPATCH_VLLM_PYTHON", str(make(tmp_path / "v", gpus)))
+    monkeypatch.setattr("agent.model.vllm.gpu_there", lambda: there)
+    (check,) = doctor._model(Settings(model="vllm:some/model"))  # pyright: ignore[reportPrivateUsage]
+    assert check.state == state
+    assert part in check.detail
+
+
+def test_a_server_of_ours_needs_vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BESTPATCH_VLLM_PYTHON", str(tmp_path / "none"))
+    (check,) = doctor._model(Settings(model="vllm:some/model"))  # pyright: ignore[reportPrivateUsage]
+    assert check.state == "missing"
+    assert "BESTPATCH_VLLM_PYTHON" in check.detail
+
+
+def test_a_gpu_whose_driver_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(doctor, "gpu_there", lambda: True)
+    (check,) = doctor._gpu(Settings())  # pyright: ignore[reportPrivateUsage]
+    assert "nvidia-smi does not answer" in check.detail
 
 
 def test_the_embedded_model_in_an_empty_cache() -> None:

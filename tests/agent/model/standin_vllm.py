@@ -12,15 +12,19 @@ from pathlib import Path
 
 GPUS = 2
 
-_TORCH = f"""
+_TORCH = """
 class _About:
     major, minor, name, uuid = 9, 0, "stand-in", "00000000-0000-0000-0000-000000000000"
 
 
 class cuda:
-    device_count = staticmethod(lambda: {GPUS})
+    device_count = staticmethod(lambda: GPUS)
     mem_get_info = staticmethod(lambda number: (70 << 30, 80 << 30))
     get_device_properties = staticmethod(lambda number: _About)
+
+    @staticmethod
+    def init():
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 11040).\\nPlease update it.")
 """
 
 _SERVE = """
@@ -61,11 +65,11 @@ ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
 """
 
 
-def make(folder: Path) -> Path:
-    """The folder as an interpreter's path should have it, and an interpreter that has it."""
+def make(folder: Path, gpus: int = GPUS) -> Path:
+    """The folder as an interpreter's path should have it, and an interpreter that has it and sees so many GPUs."""
     for name in ("vllm/entrypoints/cli", "vllm-0.24.0.dist-info"):
         (folder / name).mkdir(parents=True)
-    (folder / "torch.py").write_text(_TORCH)
+    (folder / "torch.py").write_text(f"GPUS = {gpus}\n{_TORCH}")
     (folder / "vllm/entrypoints/cli/main.py").write_text(_SERVE)
     (folder / "vllm-0.24.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.24.0\n")
     python = folder / "python"

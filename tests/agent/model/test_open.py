@@ -94,3 +94,15 @@ async def test_the_default_depends_on_vllm_and_gpu(
 
     monkeypatch.setattr(module, "find_vllm", found)
     assert await default_spec(print) == expected
+
+
+async def test_a_gpu_that_is_not_seen_is_said_before_a_small_model_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def found(_: str | None) -> Installed | None:
+        return Installed("python", "1.0", "vllm", (), "Found no NVIDIA driver")
+
+    said: list[str] = []
+    monkeypatch.setattr(module, "find_vllm", found)
+    monkeypatch.setattr("agent.model.vllm.gpu_there", lambda: True)
+    assert await default_spec(said.append) == Embedded()
+    assert "shows a GPU" in said[0]
+    assert "embedded" in said[0]

