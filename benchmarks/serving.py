@@ -2,6 +2,7 @@
 
     bestpatch serve vllm:MODEL --port 8000 &        # with VLLM_SERVER_DEV_MODE=1, so that its cache can be emptied
     python benchmarks/serving.py pipeline small_bugs.jsonl --url http://127.0.0.1:8000 --model MODEL --count 50
+    python benchmarks/serving.py scaling small_bugs.jsonl --url URL,URL --model MODEL
     python benchmarks/serving.py bound --url ... --model ...
     python benchmarks/serving.py hits --url ... --model ...
     python benchmarks/serving.py edits --url ... --beside http://127.0.0.1:8001 --model ...
@@ -9,13 +10,15 @@
     python benchmarks/serving.py survey FOLDER --url ... --model ...
     python benchmarks/serving.py eight FILE --specs embedded vllm:MODEL
 
-`pipeline` solves small bugs as one batch, with real sandboxes, in so many `--processes` as `bestpatch batch` would take
-unless told, and records every model call. `bound` sends the recorded calls again, all of them at once, each answer as
-long as it was, to a server with an empty cache. `edits` sends the editing turns again at temperature 0, to two servers.
-`hits` compares what the server's cache had with what one that never forgets would have had. `candidates` compares the
-wall time of a task with eight candidates and with one. `survey` describes all source files of a folder, and sends the
-same prompts again for one token each. `eight` starts each model in turn and asks it for eight answers to one prompt of
-4,000 tokens. The key is BESTPATCH_API_KEY. Several URLs, with commas between them, are one model.
+`pipeline` solves small bugs as one batch, with real sandboxes, in so many `--processes` as `bestpatch batch` would
+take unless told, and records every model call. `scaling` does so on one, two, four and so on of the servers, with
+both ways of routing, and on the one of `--beside` (all GPUs, tensor parallel). `bound` sends the recorded calls
+again, all of them at once, each answer as long as it was, to a server with an empty cache. `edits` sends the editing
+turns again at temperature 0, to two servers. `hits` compares what the server's cache had with what one that never
+forgets would have had. `candidates` compares the wall time of a task with eight candidates and with one. `survey`
+describes all source files of a folder, and sends the same prompts again for one token each. `eight` starts each model
+in turn and asks it for eight answers to one prompt of 4,000 tokens. The key is BESTPATCH_API_KEY. Several URLs, with
+commas between them, are one model.
 """
 
 from __future__ import annotations
@@ -32,76 +35,20 @@ from pathlib import Path
 import anyio
 
 # The first import of a sibling takes this folder off the path and puts the examples' folder on it.
-from calls import Call, Recorder, bodies, continued, difference, ideal_hits, read_calls, send  # isort: skip
+from calls import bodies, continued, ideal_hits, read_calls, send  # isort: skip
 from figures import table  # isort: skip
 from killed import instances_of  # isort: skip
-from model_servers import HITS, QUERIES, forgotten, metrics, servers_of, settings_of, shown  # isort: skip
+from model_servers import forgotten, servers_of, settings_of, shown  # isort: skip
+from serving_batch import pipeline, scaling  # isort: skip
 from serving_survey import described  # isort: skip
 from solving import folder_of, say  # isort: skip
 
 from agent.model.base import Message, Request, Sampling, Stage
 from agent.model.open import open_model
 from harness import Settings, solve
-from harness.batch import BatchSettings, batch
-from harness.batch_watch import BatchSilence
-from harness.commands.batch import job_of
 from harness.config import backend_settings
 from harness.instances import read_instances, task_of
 from sandbox.backends import choose_backend
-
-
-async def pipeline(options: argparse.Namespace, folder: Path) -> None:
-    settings, servers = settings_of(options, options.candidates), servers_of(options)
-    jobs = [job_of(instance, settings) for instance in read_instances(str(instances_of(options, folder)))]
-    run = folder / "run"
-    shutil.rmtree(run, ignore_errors=True)
-    recorder = Recorder(options.recording)
-    recorder.forget()
-    forgotten(servers)
-    before, began = metrics(servers), time.monotonic()
-    how = BatchSettings(workers=options.workers, processes=options.processes)
-    summary = await batch(jobs, settings, run=run, how=how, watcher=Words(), around=recorder)
-    wall, after = time.monotonic() - began, metrics(servers)
-    if summary.stopped is not None:
-        sys.exit(f"serving: {summary.stopped.message}")
-    calls = read_calls(options.recording)
-    written = sum(sum(call.tokens) for call in calls)
-    busy = max(call.answered for call in calls) - min(call.asked for call in calls)
-    queries, hits = difference(before, after, QUERIES), difference(before, after, HITS)
-    figures = {
-        "processes": len(recorder.files()),
-        "tasks": len(jobs),
-        "selected": summary.counts.get("selected", 0),
-        "calls": len(calls),
-        "output tokens": written,
-        "wall s": f"{wall:.1f}",
-        "model at work s": f"{busy:.1f}",
-        "output tokens/s": f"{written / busy:.0f}",
-        **{f"until {share} %: s, tokens/s": progress(calls, share / 100) for share in (75, 95)},
-        "hit rate": f"{hits / queries:.4f}" if queries else "",
-        "preempted": f"{difference(before, after, 'vllm:num_preemptions_total'):.0f}",
-    }
-    kept = {"rate": written / busy, "queries": queries, "hits": hits}
-    options.recording.with_suffix(".figures").write_text(json.dumps(kept))
-    shown(figures)
-
-
-def progress(calls: Sequence[Call], share: float) -> str:
-    """When that share of all tokens was written, and how many a second until then: without the last tasks' tail."""
-    total, done = sum(sum(call.tokens) for call in calls), 0
-    begun = min(call.asked for call in calls)
-    for call in sorted(calls, key=lambda call: call.answered):
-        done += sum(call.tokens)
-        if done >= share * total:
-            return f"{call.answered - begun:.1f}, {done / (call.answered - begun):.0f}"
-    raise ValueError("there are no calls")
-
-
-class Words(BatchSilence):
-    """Says what concerns all tasks."""
-
-    def said(self, text: str) -> None:
-        say(text)
 
 
 def bound(options: argparse.Namespace) -> None:
@@ -218,11 +165,13 @@ async def eight(options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["pipeline", "bound", "hits", "edits", "candidates", "survey", "eight"])
+    parser.add_argument(
+        "what", choices=["pipeline", "scaling", "bound", "hits", "edits", "candidates", "survey", "eight"]
+    )
     parser.add_argument("file", type=Path, nargs="?", help="small bugs, as small_bugs.py takes them; a folder; a file")
     parser.add_argument("--url", default="", help="the server, without /v1")
     parser.add_argument("--model", default="", help="what it calls the model")
-    parser.add_argument("--beside", help="edits: a second server")
+    parser.add_argument("--beside", help="a second server: edits with another setting, scaling on all GPUs")
     parser.add_argument("--split", default="tuning", help="`all`: both, where nothing is said of the outcomes")
     parser.add_argument("--count", type=int, default=20, help="tasks")
     parser.add_argument("--candidates", type=int, default=8)
@@ -242,7 +191,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = folder_of("serving", options)
     options.recording = options.recording or folder / "calls.jsonl"
-    with_folder = {"pipeline": pipeline, "candidates": candidates, "survey": described}
+    with_folder = {"pipeline": pipeline, "scaling": scaling, "candidates": candidates, "survey": described}
     if options.file is None and options.what in (*with_folder, "eight"):
         parser.error(f"{options.what} needs a file or a folder")
     if options.what in with_folder:
