@@ -92,6 +92,7 @@ class Server:
                 raise self._failure(f"died a second time{again}")
             self._restarts += 1
             self._say(f"{self._launch.name} {silent or f'died ({_end(process.returncode)})'}; starting it again")
+            await self._left()
             await self._spawn()
             await self._wait_healthy()
 
@@ -136,6 +137,12 @@ class Server:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
             await process.aclose()
+
+    async def _left(self) -> None:
+        """Wait until what died has let go of the port: a killed server may be gone a moment after its guard."""
+        with anyio.move_on_after(_GRACE):
+            while not is_free(self._port):
+                await anyio.sleep(0.1)
 
     async def _spawn(self) -> None:
         await self.stop()
@@ -194,6 +201,17 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def is_free(port: int) -> bool:
+    """Whether nothing listens on a port of the loopback."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended are nobody's
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 @asynccontextmanager

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import anyio
@@ -11,11 +16,14 @@ import httpx
 import pytest
 
 from agent.errors import ModelUnavailable
+from agent.model import process
 from agent.model.base import Message, Model, Request, Sampling, Stage
+from agent.model.client import OpenAIModel, Patience
 from agent.model.embedded import ensure_embedded
 from agent.model.llama import launch_llama
 from agent.model.open import open_model
 from agent.model.process import served
+from agent.model.profile import profile_for
 from agent.model.weights import weights_for, weights_path
 from agent.model.xllama import install_wheel, launch_xllama
 from tests.agent.model.test_process import alive
@@ -73,6 +81,82 @@ async def test_a_killed_server_is_restarted_once_in_mid_run(tmp_path: Path) -> N
         with pytest.raises(ModelUnavailable, match="died a second time"):
             await model.complete(ASK)
     assert not alive(pid)
+
+
+async def test_a_stalled_server_is_restarted_in_mid_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_LOOK", 1.0)
+    monkeypatch.setattr(process, "_SILENCE", 5.0)
+    said: list[str] = []
+    async with open_model("embedded:0.5b", cache=CACHE, log_dir=tmp_path, say=said.append) as model:
+        if not (tmp_path / "llama-server.log").exists():
+            pytest.skip("llama-server cannot be built here")
+        assert await model.complete(ASK)
+        (pid,) = servers(tmp_path / "llama-server.log")
+        os.kill(pid, signal.SIGSTOP)
+        assert await model.complete(ASK)
+        assert any("starting it again" in line for line in said)
+    assert not alive(pid)
+
+
+@contextmanager
+def lying(server: str, lies: list[Callable[[bytes], bytes]]) -> Generator[str]:
+    """Stands before a server and changes its answers, one lie for each, then none."""
+
+    class Between(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.pass_on(None)
+
+        def do_POST(self) -> None:
+            self.pass_on(self.rfile.read(int(self.headers["Content-Length"])))
+
+        def pass_on(self, body: bytes | None) -> None:
+            headers = {"Authorization": self.headers["Authorization"], "Content-Type": "application/json"}
+            with httpx.Client(trust_env=False, timeout=120) as client:
+                answer = client.request(self.command, server + self.path, content=body, headers=headers)
+            told = lies.pop(0)(answer.content) if lies and body is not None else answer.content
+            self.send_response(answer.status_code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(told)))
+            self.end_headers()
+            self.wfile.write(told)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    between = ThreadingHTTPServer(("127.0.0.1", 0), Between)
+    threading.Thread(target=between.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{between.server_address[1]}/v1"
+    finally:
+        between.shutdown()
+        between.server_close()
+
+
+def edited(**changes: object) -> Callable[[bytes], bytes]:
+    return lambda body: json.dumps({**json.loads(body), **changes}).encode()
+
+
+async def test_a_server_that_is_made_to_lie_is_not_believed(tmp_path: Path) -> None:
+    launch = await ensure_embedded(CACHE, print, "0.5b", key="the-key")
+    lies: list[Callable[[bytes], bytes]] = [
+        lambda body: body[: len(body) // 2],
+        lambda _: b'{"error": {"message": "no worker"}}',
+        edited(choices=[]),
+    ]
+    false = {"prompt_tokens": 3, "completion_tokens": 10**9, "prompt_tokens_details": {"cached_tokens": 10**6}}
+    patience = Patience(connect=10, least=300, total=600, first_wait=0.01, longest_wait=0.05)
+    async with served(launch, tmp_path, print) as server:
+        with lying(server.address, [*lies, edited(usage=false)]) as url:
+            profile = profile_for("embedded:0.5b")
+            model = OpenAIModel(
+                base_url=url, model="m", profile=profile, api_key="the-key", local=True, patience=patience
+            )
+            (answer,) = await model.complete(ASK)
+            assert answer.usage.calls == len(lies) + 1
+            assert answer.text.strip()
+            assert answer.usage.completion_tokens <= ASK.sampling.max_tokens
+            assert answer.usage.cached_tokens <= answer.usage.prompt_tokens
+            await model.aclose()
 
 
 async def test_many_trajectories_of_one_prefix_pay_for_it_once(tmp_path: Path) -> None:

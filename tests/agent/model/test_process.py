@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -15,7 +16,7 @@ import httpx
 import pytest
 
 from agent.errors import ModelUnavailable
-from agent.model.process import Launch, served
+from agent.model.process import Launch, is_free, served
 
 # A child that serves /health and starts a child of its own, whose ids it prints.
 SERVER = """
@@ -169,3 +170,12 @@ def test_it_dies_with_us_even_when_we_are_killed(tmp_path: Path) -> None:
         running = pids(tmp_path / "child.log")
         us.kill()
     wait_gone(running)
+
+
+def test_a_port_is_free_when_nobody_listens_on_it() -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port = listening.getsockname()[1]
+        assert not is_free(port)
+    assert is_free(port)
