@@ -79,12 +79,12 @@ def read_calls(data: bytes, tree: Tree, count: int) -> tuple[Calling, ...]:
     found: dict[str, Calling] = {}
     for line in data.decode("utf-8", "replace").splitlines():
         try:
-            told = cast("object", json.loads(line))
+            told = cast("list[object]", json.loads(line))
         except (ValueError, RecursionError):
             return ()
         match told:
-            case [str(path), str(name), [*numbers], float(seconds)]:
-                calls = frozenset(n for n in cast("list[object]", numbers) if isinstance(n, int) and 0 <= n < count)
+            case [str(path), str(name), numbers, float(seconds)]:
+                calls = _numbers(numbers, count)
                 test = Calling(RepoPath(path), name, calls, seconds)
                 if test.path not in tree or not path.endswith(".py") or not name or not calls:
                     continue
@@ -94,6 +94,11 @@ def read_calls(data: bytes, tree: Tree, count: int) -> tuple[Calling, ...]:
             case _:
                 return ()
     return tuple(found.values())
+
+
+def _numbers(value: object, count: int) -> frozenset[int]:
+    numbers = cast("list[object]", value) if isinstance(value, list) else []
+    return frozenset(number for number in numbers if isinstance(number, int) and 0 <= number < count)
 
 
 def few(tests: Sequence[Calling], most: int = MOST) -> tuple[Calling, ...]:
