@@ -52,7 +52,7 @@ class Watch:
         if name not in self.known:
             self.known[name] = self.files.get(os.path.realpath(name), ())
         for number, first, last in self.known[name]:
-            if first <= code.co_firstlineno <= last:
+            if first <= code.co_firstlineno <= last and code.co_name != "<module>":  # which begins in line 1 as well
                 # A decorator's inner function is called when tests call what it decorates.
                 if self.testing or code.co_firstlineno == first:
                     self.called.add(number)

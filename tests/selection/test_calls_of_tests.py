@@ -164,10 +164,6 @@ REAL: Tree = {
         b"def test_shown():\n    assert shown(1) == '1'\n"
     ),
 }
-CHANGED = (
-    "diff --git a/prices.py b/prices.py\n--- a/prices.py\n+++ b/prices.py\n@@ -1,2 +1,2 @@\n def total(prices):\n"
-    "-    return sum(prices)\n+    return {0}\n"
-)
 
 
 def docker() -> Backend:
@@ -213,8 +209,12 @@ async def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 
 async def test_in_a_sandbox_the_tests_that_call_what_is_touched_run(sandbox: Sandbox) -> None:
-    bodies = {"c1": "sum(prices, 0)", "c2": "prices[0] + sum(prices[1:])"}
-    classes = [PatchClass(ClassId(name), Patch(CHANGED.format(body)), ()) for name, body in bodies.items()]
+    prices = RepoPath("prices.py")
+    bodies = {"c1": b"sum(prices, 0)", "c2": b"prices[0] + sum(prices[1:])"}
+    changed = {name: REAL[prices].replace(b"sum(prices)", body) for name, body in bodies.items()}
+    classes = [
+        PatchClass(ClassId(name), await sandbox.make_patch({prices: text}), ()) for name, text in changed.items()
+    ]
     one = Task(TaskId("t"), "", "prices", "0" * 40, Recipe(base="python:3.11"))
     done = await regressions(one, REAL, classes, sandbox, 120, 2, ListRecorder())
     assert "Only 3 tests that call" in done.note

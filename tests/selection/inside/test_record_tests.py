@@ -16,10 +16,10 @@ from selection.calls_of_tests import PLUGIN
 from selection.touched import functions_of
 
 MODULE = """\
-import functools
-
 def add(a, b):
     return a + b
+
+import functools
 
 def outer():
     return [inner() for inner in [lambda: 1]]
