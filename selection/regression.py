@@ -1,9 +1,11 @@
 """Regressions: which of the repository's own tests that passed before does each class break?
 
 The tests run twice on the unedited tree; those that passed both times are the baseline, those that did not agree with
-themselves are flaky and say nothing. Before a class is tested, every test file of the base commit that its patch
-touches is put back, so that a patch cannot pass by editing the tests (42 of 61 leaderboard systems edited some); so is
-every file that steers a test run, and those that the base commit does not have are taken out.
+themselves are flaky and say nothing. A run between the two tells which tests call what the patches change: of these a
+few are what runs the second time and on the classes (`calls_of_tests`). Before a class is tested, every test file of
+the base commit that its patch touches is put back, so that a patch cannot pass by editing the tests (42 of 61
+leaderboard systems edited some); so is every file that steers a test run, and those that the base commit does not have
+are taken out.
 A class that breaks a baseline test is vetoed, unless all do: then those that break the fewest stay, since a test that
 every fix breaks is more likely a test of the bug (Agentless 1.5 falls back the same way).
 """
@@ -24,9 +26,11 @@ from sandbox.base import UNEDITED, Patch, RepoPath, Sandbox, Tree
 from sandbox.errors import PatchRejected, SandboxLost, SandboxTimeout, WorkspaceError
 from sandbox.patch import check_patch
 from selection.base import ClassId, PatchClass, Regressions
+from selection.calls_of_tests import FEWEST, Calling, few, only, tests_that_call
 from selection.execute import retried, side_by_side
 from selection.repository_tests import TestCommand, TestRun, find_command, is_test_file, narrowed, run_tests
 from selection.steering import steering, steers
+from selection.touched import lines_to_call
 
 FEW = (8, 2)
 """Test files that run where the whole suite does not fit; the second number where the first does not fit either."""
@@ -53,6 +57,7 @@ async def regressions(
 ) -> Regressions:
     """Run the repository's tests on the unedited tree twice and on each class once, within about `seconds` in all.
 
+    Where it is known which tests call what the patches change, a few of these run the second time and on the classes.
     Where the whole suite does not fit, only a few test files run, those first whose name or imports are a touched
     module's, and fewer still where these do not fit. Nothing to run, or a sandbox
     that stays lost, gives an empty record whose note says why.
@@ -83,27 +88,36 @@ async def _measured(
     notes: list[str] = []
     recorder.stage("regression", 0, 2 + len(classes))
     large = narrowed(command, [RepoPath("any")]) is not None and sum(map(_holds_tests, tree)) > MANY
+    whole = command
     first = TestRun(None, 0.0) if large else await _run(command, sandbox, UNEDITED, {}, share)
     if first.passed is None:
         files = relevant_tests(tree, [path for paths in touched.values() for path in paths])
         why = f"has more than {MANY} files" if large else f"takes longer than {share:.0f} s"
-        whole, few = command, files
-        for few in (files[:most] for most in FEW):
-            fewer = narrowed(whole, few)
+        some = files
+        for some in (files[:most] for most in FEW):
+            fewer = narrowed(whole, some)
             if fewer is None:
                 return Regressions(command.shown, (), (), {}, f"The whole suite {why}: not used.")
             command, first = fewer, await _run(fewer, sandbox, UNEDITED, {}, share)
             if first.passed is not None:
                 break
-        notes.append(f"The whole suite {why}: only {_files(len(few))} relevant ran.")
+        notes.append(f"The whole suite {why}: only {_files(len(some))} relevant ran.")
     recorder.stage("regression", 1, 2 + len(classes))
     if first.passed is None:
         return Regressions(command.shown, (), (), {}, " ".join([*notes, "That too did not end in time: not used."]))
-    second = await _run(command, sandbox, UNEDITED, {}, share)
+    # What is left if every run takes as long as the first: the run that tells the calls may take no other's time.
+    spare = min(share, (share - first.seconds) * (2 + len(classes)))
+    tests = await _calling(whole, command, tree, classes, sandbox, spare) if spare > first.seconds else ()
+    pair = await _pair(only(whole, tests), first, sandbox, share) if tests else None
+    if pair is None:
+        second = await _run(command, sandbox, UNEDITED, {}, share)
+    else:
+        command, first, second = pair
+        notes.append(f"Only {len(tests)} tests that call what the candidates change ran on them.")
     recorder.stage("regression", 2, 2 + len(classes))
-    again: Mapping[str, bool] = second.passed or {}
-    passing = tuple(sorted(name for name, ok in first.passed.items() if ok and again.get(name, False)))
-    flaky = tuple(sorted(name for name in {*first.passed, *again} if first.passed.get(name) != again.get(name)))
+    before, again = first.passed or {}, second.passed or {}
+    passing = tuple(sorted(name for name, ok in before.items() if ok and again.get(name, False)))
+    flaky = tuple(sorted(name for name in {*before, *again} if before.get(name) != again.get(name)))
     if not passing:
         notes.append("No test passed twice on the unedited tree.")
         return Regressions(command.shown, (), flaky, {}, " ".join(notes))
@@ -124,7 +138,7 @@ async def _measured(
         outcome = run.passed
         if outcome is None:
             # Where most tests break at once on the unedited tree, a right fix runs for the first time, and for longer.
-            broken[patch_class.id] = (NO_END,) if 2 * len(passing) >= len(first.passed or ()) else ()
+            broken[patch_class.id] = (NO_END,) if 2 * len(passing) >= len(before) else ()
         elif first.agrees and not run.agrees:
             broken[patch_class.id] = (CONTRADICTED,)
         else:
@@ -137,6 +151,37 @@ async def _measured(
             notes.append(f"Class {patch_class.id} touches {', '.join(files)}, which can steer a test run: set aside.")
     ordered = {c.id: broken[c.id] for c in classes if c.id in broken}
     return Regressions(command.shown, passing, flaky, ordered, " ".join(notes))
+
+
+async def _calling(
+    whole: TestCommand,
+    command: TestCommand,
+    tree: Tree,
+    classes: Sequence[PatchClass],
+    sandbox: Sandbox,
+    seconds: float,
+) -> tuple[Calling, ...]:
+    """The few tests to run on the classes; () where all do."""
+    functions = lines_to_call([c.patch for c in classes], tree)
+    if not functions or narrowed(whole, [RepoPath("any")]) is None:
+        return ()
+    return few(await tests_that_call(functions, command, tree, sandbox, seconds))
+
+
+async def _pair(
+    command: TestCommand | None, first: TestRun, sandbox: Sandbox, seconds: float
+) -> tuple[TestCommand, TestRun, TestRun] | None:
+    """The baseline of these tests: their part of the first run, and a run of theirs alone. None where that gives fewer
+    than `FEWEST` that passed twice: they may be called by another name, or need those that are left out."""
+    if command is None or first.passed is None:
+        return None
+    second = await _run(command, sandbox, UNEDITED, {}, seconds)
+    if second.passed is None:
+        return None
+    part = {name: first.passed[name] for name in second.passed if name in first.passed}
+    if sum(part[name] and second.passed[name] for name in part) < FEWEST:
+        return None
+    return command, TestRun(part, second.seconds, second.agrees), second
 
 
 async def _run(

@@ -22,6 +22,7 @@ from sandbox.base import UNEDITED, Changes, Ended, Execution, ImageName, Limits,
 from sandbox.errors import PatchRejected, WorkspaceError
 from sandbox.script import ScriptRun, Verdict
 from selection.base import ClassId, PatchClass
+from selection.calls_of_tests import CALLS
 
 MODULE = RepoPath("m.py")
 BAD = Patch("this is no diff\n")
@@ -98,8 +99,11 @@ class FakeSandbox:
         self.suite_runs = 0
         self.argvs: list[tuple[str, ...]] = []
         self.pytest = True
+        self.seconds = 0.5
         self.exit_code: Callable[[Mapping[RepoPath, bytes], int], int] = lambda files, honest: honest
         """From the tree and the exit code that goes with the outcomes to the one that the suite ends with."""
+        self.calls: bytes | None = None
+        """What the plugin tells that records which tests call what; None: it tells nothing."""
 
     def patched(self, patch: Patch) -> dict[RepoPath, bytes]:
         files = dict(self.files)
@@ -182,6 +186,8 @@ class FakeWorkspace:
             for path in argv[argv.index("--") + 1 :]:
                 self.files.pop(RepoPath(path), None)
             return self._ended(0, "")
+        if argv[0] == "sh" and CALLS.rpartition("/")[0] in argv[2] and self._sandbox.calls is not None:
+            self._outside[CALLS] = self._sandbox.calls
         if argv[-1] == "--version":
             return self._ended(0 if self._sandbox.pytest else 1, "")
         assert self._sandbox.suite is not None
@@ -200,7 +206,7 @@ class FakeWorkspace:
         return self._ended(code, "".join(f"{name} ... {words[ok]}\n" for name, ok in outcomes.items()))
 
     def _ended(self, code: int, output: str) -> Execution:
-        return Execution(Ended.EXITED, code, output, len(output), 0.5)
+        return Execution(Ended.EXITED, code, output, len(output), self._sandbox.seconds)
 
     async def write(self, path: str, data: bytes) -> None:
         self.files[RepoPath(path)] = data
