@@ -140,9 +140,10 @@ class Server:
 
     async def _left(self) -> None:
         """Wait until what died has let go of the port: a killed server may be gone a moment after its guard."""
-        with anyio.move_on_after(_GRACE):
-            while not is_free(self._port):
-                await anyio.sleep(0.1)
+        for _ in range(int(_GRACE * 10)):
+            if is_free(self._port):
+                return
+            await anyio.sleep(0.1)
 
     async def _spawn(self) -> None:
         await self.stop()

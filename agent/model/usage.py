@@ -8,6 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from agent.model.base import Completion, Message, Price, Profile, Request, Usage
 from agent.model.reply import Reply
 
+_BELIEVED = 2
+"""A server that counts more than so many times what it was allowed to write is not believed: its text is counted."""
+
 Tokenizer = Callable[[str], Awaitable[int | None]]
 """Tokens of a text by the server's own count; None when it offers none."""
 
@@ -60,6 +63,8 @@ class Accounts:
 
     async def _completion_tokens(self, reply: Reply, max_tokens: int, profile: Profile) -> list[int]:
         counted = reply.completion_tokens
+        if counted is not None and counted > _BELIEVED * max_tokens * len(reply.choices):
+            counted = None
         if counted is not None and len(reply.choices) == 1:
             return [counted]
         if counted is not None and counted > max_tokens:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import anyio
 import httpx
@@ -138,25 +139,26 @@ def edited(**changes: object) -> Callable[[bytes], bytes]:
 
 async def test_a_server_that_is_made_to_lie_is_not_believed(tmp_path: Path) -> None:
     launch = await ensure_embedded(CACHE, print, "0.5b", key="the-key")
-    lies: list[Callable[[bytes], bytes]] = [
-        lambda body: body[: len(body) // 2],
-        lambda _: b'{"error": {"message": "no worker"}}',
-        edited(choices=[]),
-    ]
     false = {"prompt_tokens": 3, "completion_tokens": 10**9, "prompt_tokens_details": {"cached_tokens": 10**6}}
+    lies: list[list[Callable[[bytes], bytes]]] = [
+        [lambda body: body[: len(body) // 2]],
+        [lambda _: b'{"error": {"message": "no worker"}}'],
+        [edited(choices=[])],
+        [],
+        [edited(usage=false)],
+    ]
     patience = Patience(connect=10, least=300, total=600, first_wait=0.01, longest_wait=0.05)
+    settings: dict[str, Any] = {"profile": profile_for("embedded:0.5b"), "api_key": "the-key", "local": True}
     async with served(launch, tmp_path, print) as server:
-        with lying(server.address, [*lies, edited(usage=false)]) as url:
-            profile = profile_for("embedded:0.5b")
-            model = OpenAIModel(
-                base_url=url, model="m", profile=profile, api_key="the-key", local=True, patience=patience
-            )
-            (answer,) = await model.complete(ASK)
-            assert answer.usage.calls == len(lies) + 1
+        for some in lies:
+            with lying(server.address, some) as url:
+                model = OpenAIModel(base_url=url, model="m", patience=patience, **settings)
+                (answer,) = await model.complete(ASK)
+                await model.aclose()
             assert answer.text.strip()
-            assert answer.usage.completion_tokens <= ASK.sampling.max_tokens
+            assert not some  # it was told
+            assert answer.usage.completion_tokens <= 2 * ASK.sampling.max_tokens
             assert answer.usage.cached_tokens <= answer.usage.prompt_tokens
-            await model.aclose()
 
 
 async def test_many_trajectories_of_one_prefix_pay_for_it_once(tmp_path: Path) -> None:

@@ -59,6 +59,14 @@ async def test_a_first_only_count_leaves_the_rest_to_the_tokenizer() -> None:
     assert await counts(Accounts(words), reply(2, "a b", "a b c", "a b c d e")) == [2, 3, 5]
 
 
+async def test_a_count_far_above_what_was_allowed_is_not_believed() -> None:
+    assert await counts(Accounts(words), reply(10**9, "one two three"), max_tokens=60) == [3]
+    assert await counts(Accounts(no_tokenizer), reply(10**9, "a " * 20, "a " * 20), max_tokens=60) == [10, 10]
+    assert await counts(Accounts(words), reply(100, "one two three"), max_tokens=60) == [
+        100
+    ]  # thinking that is not shown
+
+
 async def test_no_estimate_exceeds_what_was_allowed() -> None:
     assert await counts(Accounts(no_tokenizer), reply(None, "x" * 1000, "x"), max_tokens=16) == [16, 1]
 
