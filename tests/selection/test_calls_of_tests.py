@@ -12,11 +12,11 @@ import pytest
 
 from agent.task import Task, TaskId
 from sandbox.base import Backend, Patch, Recipe, RepoPath, Sandbox, Snapshot, Tree, digest_of
-from sandbox.walls import why_not
 from selection.base import ClassId, PatchClass, Regressions
 from selection.calls_of_tests import FEWEST, MOST, Calling, few, only, read_calls
 from selection.regression import regressions
 from selection.repository_tests import TestCommand
+from tests.selection.backends import BACKENDS
 from tests.selection.fakes import MODULE, FakeSandbox, ListRecorder, patch_class, task
 
 TEST = RepoPath("tests/test_m.py")
@@ -166,31 +166,7 @@ REAL: Tree = {
 }
 
 
-def docker() -> Backend:
-    from sandbox.docker import DockerBackend
-
-    return DockerBackend()
-
-
-def bubblewrap() -> Backend:
-    from sandbox.bubblewrap import BubblewrapBackend
-
-    return BubblewrapBackend()
-
-
-@pytest.fixture(
-    params=[
-        pytest.param(docker, marks=[pytest.mark.docker, pytest.mark.timeout(900)]),
-        pytest.param(
-            bubblewrap,
-            marks=[
-                pytest.mark.bubblewrap,
-                pytest.mark.timeout(900),
-                pytest.mark.skipif(why_not() is not None, reason="no user namespaces, or no bwrap"),
-            ],
-        ),
-    ]
-)
+@pytest.fixture(params=BACKENDS)
 async def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Sandbox]:
     tar = tmp_path / "tree.tar"
     with tarfile.open(tar, "w") as archive:

@@ -15,12 +15,12 @@ import pytest
 from agent.trajectory import ISSUE, ScriptId, TestScript
 from sandbox.base import UNEDITED, Backend, Limits, Recipe, RepoPath, Sandbox, Snapshot, Tree, digest_of
 from sandbox.errors import SandboxLost
-from sandbox.walls import why_not
 from selection.base import ClassId, PatchClass, Probe
 from selection.mutations import Arguments
 from selection.probes import Call, Input, inputs_of, outputs_of, probe, separating
 from selection.touched import FunctionId
 from tests.harness.host_sandbox import HostBackend, HostSandbox
+from tests.selection.backends import BACKENDS
 from tests.selection.fakes import BAD, make_script
 
 M = RepoPath("m.py")
@@ -163,31 +163,7 @@ def _input() -> Input:
     return Input(F, "m", Arguments(None, "((1,), {})"), ScriptId(ISSUE), varied=False)
 
 
-def docker() -> Backend:
-    from sandbox.docker import DockerBackend
-
-    return DockerBackend()
-
-
-def bubblewrap() -> Backend:
-    from sandbox.bubblewrap import BubblewrapBackend
-
-    return BubblewrapBackend()
-
-
-@pytest.fixture(
-    params=[
-        pytest.param(docker, marks=[pytest.mark.docker, pytest.mark.timeout(900)]),
-        pytest.param(
-            bubblewrap,
-            marks=[
-                pytest.mark.bubblewrap,
-                pytest.mark.timeout(900),
-                pytest.mark.skipif(why_not() is not None, reason="no user namespaces, or no bwrap"),
-            ],
-        ),
-    ]
-)
+@pytest.fixture(params=BACKENDS)
 async def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Sandbox]:
     make: Callable[[], Backend] = request.param
     backend = make()
