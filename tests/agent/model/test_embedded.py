@@ -85,8 +85,8 @@ async def test_a_killed_server_is_restarted_once_in_mid_run(tmp_path: Path) -> N
 
 
 async def test_a_stalled_server_is_restarted_in_mid_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "_LOOK", 1.0)
-    monkeypatch.setattr(process, "_SILENCE", 5.0)
+    monkeypatch.setattr(process, "_LOOK", 2.0)
+    monkeypatch.setattr(process, "_SILENCE", 10.0)
     said: list[str] = []
     async with open_model("embedded:0.5b", cache=CACHE, log_dir=tmp_path, say=said.append) as model:
         if not (tmp_path / "llama-server.log").exists():
