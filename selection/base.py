@@ -98,7 +98,7 @@ class ComparisonPass:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two passes with the order swapped, more where they disagree; `choice` only where most of them agree."""
+    """Two passes in different orders, more where they disagree; `choice` only where most of them agree."""
 
     passes: tuple[ComparisonPass, ...]
     choice: ClassId | None

@@ -1,9 +1,9 @@
 """The comparison trajectory: writes scripts that tell the shortlisted classes apart, sees what they print, and chooses.
 
-It runs twice, with the order of the candidates swapped. Where both passes agree, that is the choice; where they do not,
-further passes in other orders follow until one candidate is sure of a majority of `MOST_PASSES`, or none can have one.
-Every order has its swapped one and each place is given to each in turn, so that a judge that picks the first candidate,
-whichever it is, decides nothing (docs/decisions/0021).
+It runs twice, the second time with every candidate in another place. Where both passes agree, that is the choice;
+where they do not, further passes in other orders follow until one candidate is sure of a majority of `MOST_PASSES`, or
+none can have one. Each place is given to each in turn, so that a judge that picks by place decides nothing
+(docs/decisions/0021).
 
 A pass counts as undecided when its answers cannot be read, when it names none of the candidates, when its turns end,
 when the model fails, and when no executed script has shown a difference in behaviour: an opinion about diffs alone is
@@ -38,7 +38,7 @@ from selection.plain import plain_diff
 from selection.prompts.comparison import LETTERS, observed, opening, unreadable
 
 MOST_PASSES = 6
-"""Even, for each order comes with its swapped one: a judge that goes by places gives no candidate more than half."""
+"""Even, and each place goes to each candidate in turn: a judge that goes by places gives none more than half."""
 
 _CHOICE = re.compile(r"^\W*CHOICE\W+(?:candidate\s+)?([A-Z])\b", re.IGNORECASE | re.MULTILINE)
 _LETTER = re.compile(
@@ -104,10 +104,11 @@ def settled(choices: Sequence[ClassId | None]) -> bool:
 
 
 def orders_of(shortlist: Sequence[PatchClass], seed: int) -> list[tuple[PatchClass, ...]]:
-    """The order of each pass: shuffled, swapped, then the same with every class one place further, and so on."""
+    """The order of each pass: shuffled, then with every class one place further each time; a new round is reversed."""
     first = shuffled(shortlist, seed)
-    turned = [first[k % len(first) :] + first[: k % len(first)] for k in range(MOST_PASSES // 2)]
-    return [order for one in turned for order in (one, one[::-1])]
+    turned = [first[k:] + first[:k] for k in range(len(first))]
+    rounds = [*turned, *(order[::-1] for order in turned)]
+    return [rounds[number % len(rounds)] for number in range(MOST_PASSES)]
 
 
 def shuffled(shortlist: Sequence[PatchClass], seed: int) -> tuple[PatchClass, ...]:

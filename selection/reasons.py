@@ -129,7 +129,7 @@ def _comparison(best: PatchClass, comparison: Comparison, *, moved: bool, tied: 
     ran = f"after {scripts} executed script{'s' if scripts != 1 else ''}"
     if comparison.choice == best.id:
         held, named = len(comparison.passes), sum(done.choice == best.id for done in comparison.passes)
-        how = "twice, with their order swapped," if held == 2 else f"in {named} of {held} passes, in changing orders,"
+        how = "twice, in different orders," if held == 2 else f"in {named} of {held} passes, in changing orders,"
         text = f"A comparison of the best candidates chose it {how} {ran}"
         if not moved:
             return f"{text}."
@@ -139,7 +139,7 @@ def _comparison(best: PatchClass, comparison: Comparison, *, moved: bool, tied: 
     choices = {done.choice for done in comparison.passes}
     if choices == {None}:
         return f"A comparison of the best candidates found nothing to choose by ({ran}), so the votes decide."
-    return f"A comparison of the best candidates did not agree with itself when their order was swapped ({ran})."
+    return f"A comparison of the best candidates did not agree with itself when their order changed ({ran})."
 
 
 def _vetoes(vetoed: Mapping[ClassId, str]) -> str:

@@ -113,4 +113,4 @@ def comparison(result: Result, names: dict[str, str]) -> str:
     if len(held) > 2:
         count = named.count(result.comparison.choice)
         return f"{count} of {len(held)} passes, with the candidates in changing orders, chose class {chosen}."
-    return f"The passes, with the candidates' order swapped, agreed on class {chosen}."
+    return f"The passes, with the candidates in different orders, agreed on class {chosen}."

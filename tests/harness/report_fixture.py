@@ -276,7 +276,7 @@ def selected() -> Result:
             "100 % of the votes are for it, by 5 test scripts of others; the next class reaches 96 %.",
             "Four of 8 candidates made this patch.",
             "It breaks none of the repository's own tests (16 of them passed before).",
-            "A comparison of the best candidates chose it twice, with their order swapped, after 3 executed scripts.",
+            "A comparison of the best candidates chose it twice, in different orders, after 3 executed scripts.",
         ),
         candidates=candidates(),
         scripts=scripts(),

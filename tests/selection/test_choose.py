@@ -165,7 +165,7 @@ async def test_a_comparison_decides_where_every_script_rejects_every_class(fake:
     assert done.comparison is not None
     assert (done.winner, done.comparison.choice, done.ranking) == ("candidate-1", "c2", ("c2", "c1"))
     assert done.reasons[0] == (
-        "A comparison of the best candidates chose it twice, with their order swapped, after 2 executed scripts, "
+        "A comparison of the best candidates chose it twice, in different orders, after 2 executed scripts, "
         "where the votes left it open."
     )
 

@@ -67,24 +67,10 @@ def servers(log: Path) -> list[int]:
     return found
 
 
-async def test_a_killed_server_is_restarted_once_in_mid_run(tmp_path: Path) -> None:
-    said: list[str] = []
-    async with open_model("embedded:0.5b", cache=CACHE, log_dir=tmp_path, say=said.append) as model:
-        if not (tmp_path / "llama-server.log").exists():
-            pytest.skip("llama-server cannot be built here")
-        assert await model.complete(ASK)
-        (pid,) = servers(tmp_path / "llama-server.log")
-        os.kill(pid, signal.SIGKILL)
-        assert await model.complete(ASK)
-        assert any("starting it again" in line for line in said)
-        (pid,) = servers(tmp_path / "llama-server.log")
-        os.kill(pid, signal.SIGKILL)
-        with pytest.raises(ModelUnavailable, match="died a second time"):
-            await model.complete(ASK)
-    assert not alive(pid)
-
-
-async def test_a_stalled_server_is_restarted_in_mid_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
+async def test_a_server_that_dies_or_hangs_is_restarted_once_in_mid_run(
+    end: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(process, "_LOOK", 2.0)
     monkeypatch.setattr(process, "_SILENCE", 10.0)
     said: list[str] = []
@@ -93,9 +79,13 @@ async def test_a_stalled_server_is_restarted_in_mid_run(tmp_path: Path, monkeypa
             pytest.skip("llama-server cannot be built here")
         assert await model.complete(ASK)
         (pid,) = servers(tmp_path / "llama-server.log")
-        os.kill(pid, signal.SIGSTOP)
+        os.kill(pid, end)
         assert await model.complete(ASK)
         assert any("starting it again" in line for line in said)
+        (pid,) = servers(tmp_path / "llama-server.log")
+        os.kill(pid, end)
+        with pytest.raises(ModelUnavailable, match="died a second time"):
+            await model.complete(ASK)
     assert not alive(pid)
 
 
