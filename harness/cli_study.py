@@ -33,6 +33,10 @@ def study(
         list[str] | None,
         typer.Option(help="A model's judgements of pairs of classes; may be repeated.", metavar="FILE"),
     ] = None,
+    comparisons: Annotated[
+        list[str] | None,
+        typer.Option(help="What comparison trajectories chose; may be repeated.", metavar="FILE"),
+    ] = None,
     candidates: Annotated[
         list[int] | None,
         typer.Option(
@@ -80,6 +84,7 @@ def study(
                 run,
                 tuple(labels or ()),
                 tuple(judgements or ()),
+                tuple(comparisons or ()),
                 tuple(candidates or ()),
                 tuple(scripts or ()),
                 *(group, draws, seed, names, allocate, tuple(split or ()), as_json, quiet),

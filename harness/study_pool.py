@@ -16,7 +16,7 @@ from harness.errors import DatasetError
 from harness.evaluation.labels import Labels, read_labels
 from harness.evaluation.predictions import Prediction
 from harness.rows import Row, read_rows
-from harness.study_judgements import with_judgements
+from harness.study_asked import with_comparisons, with_judgements
 from harness.study_run import tasks_of_run
 from selection.base import ClassId
 from selection.pool import PoolCandidate, PoolTask
@@ -38,12 +38,16 @@ class Pool:
 
 
 def read_pool(
-    sources: Sequence[str], labels: Sequence[str] = (), group: str | None = None, judgements: Sequence[str] = ()
+    sources: Sequence[str],
+    labels: Sequence[str] = (),
+    group: str | None = None,
+    judgements: Sequence[str] = (),
+    comparisons: Sequence[str] = (),
 ) -> Pool:
     """The tasks of all sources, of one group where it is named.
 
-    Predictions of one instance in several files are candidates of one task. `judgements`: files of judgements of pairs
-    of the tasks' classes. Raises DatasetError.
+    Predictions of one instance in several files are candidates of one task. `judgements`, `comparisons`: files of what
+    a model said of the tasks' classes. Raises DatasetError.
     """
     known = read_labels(labels)
     tasks: dict[str, PoolTask] = {}
@@ -66,7 +70,7 @@ def read_pool(
         there = ", ".join(sorted(filter(None, groups))) or "no task has a group: leave --group out"
         raise DatasetError(f"--group {group}: no task is in it; there are {there}")
     joined, more = with_judgements(chosen, judgements)
-    return Pool(joined, (*notes, *more))
+    return Pool(with_comparisons(joined, comparisons), (*notes, *more))
 
 
 def _add(task: PoolTask, tasks: dict[str, PoolTask], source: str) -> None:

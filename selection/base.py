@@ -94,6 +94,8 @@ class ComparisonPass:
     reason: str
     failed: bool = False
     """The model failed in it, or its budget is spent: another pass is not tried."""
+    named: ClassId | None = None
+    """What its last answer named, also where nothing executed spoke for it and so nothing was chosen."""
 
 
 @dataclass(frozen=True)

@@ -60,9 +60,10 @@ async def compare(
     parallel: int,
     recorder: Recorder,
     probes: Sequence[Probe] = (),
+    most: int = MOST_PASSES,
 ) -> Comparison:
-    """Compare the classes, given best first, in two to `MOST_PASSES` passes. Probes that separate them are shown first,
-    and count as an executed difference. Raises DiskFull."""
+    """Compare the classes, given best first, in two to `most` passes, or in one. Probes that separate them are shown
+    first, and count as an executed difference. Raises DiskFull."""
     limiter = anyio.CapacityLimiter(max(1, parallel))
     symbols = await anyio.to_thread.run_sync(Symbols, context.tree, context.paths)
     diffs = {c.id: await anyio.to_thread.run_sync(plain_diff, c.patch, context.tree) for c in shortlist}
@@ -76,8 +77,8 @@ async def compare(
         )
         passes[number] = await trajectory.run(turns)
 
-    await side_by_side([partial(one, 0), partial(one, 1)])
-    while not (settled(choices_of(passes)) or any(done.failed for done in passes.values())):
+    await side_by_side([partial(one, number) for number in range(min(2, most))])
+    while len(passes) < most and not (settled(choices_of(passes)) or any(done.failed for done in passes.values())):
         await one(len(passes))
     choices = choices_of(passes)
     agreed = majority(choices)
@@ -253,9 +254,11 @@ class _Pass:
         return ordered
 
     def _chosen(self, letter: str, text: str) -> ComparisonPass:
+        named = self._classes[letter].id
         if not self._told_apart:
-            return self._ended(None, "No script that was run showed a difference between the candidates.")
-        return self._ended(self._classes[letter].id, " ".join(text.split())[:1_000])
+            reason = "No script that was run showed a difference between the candidates."
+            return replace(self._ended(None, reason), named=named)
+        return replace(self._ended(named, " ".join(text.split())[:1_000]), named=named)
 
     def _ended(self, choice: ClassId | None, reason: str) -> ComparisonPass:
         return ComparisonPass(tuple(c.id for c in self._classes.values()), tuple(self._rounds), choice, reason)

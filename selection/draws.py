@@ -7,7 +7,7 @@ are drawn freely. What a draw shows is what a run would know: no label is in it.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,13 +16,15 @@ from sandbox.script import Verdict
 from selection.base import ClassId, Probe, Regressions
 from selection.consensus import agreement_of, by_agreement, in_doubt
 from selection.lines import changed_lines, lines_decide, tie_break
-from selection.pool import PoolCandidate, PoolProbe, PoolScript, PoolTask
+from selection.pool import PoolCandidate, PoolPass, PoolProbe, PoolScript, PoolTask
 from selection.regression import vetoes
 from selection.vote import Standing, standings
 from selection.weights import Ballots, script_weights
 
 Row = Mapping[ClassId, Verdict]
 """The verdicts of one script."""
+Compared = Mapping[tuple[frozenset[ClassId], bool], tuple[PoolPass, ...]]
+"""The classes of a comparison, and whether it was of a single pass -> its passes."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Draw:
     probes: tuple[PoolProbe, ...]
     judged: Mapping[tuple[ClassId, ClassId], float]
     """The chance that the first is better; the mean of both orders where both were judged."""
+    compared: Compared
 
     @cached_property
     def lengths(self) -> dict[ClassId, int]:
@@ -159,6 +162,7 @@ class Drawer:
         self._authors = [_authors(one, task) for one in task.candidates]
         self._members = [_member(one) for one in task.candidates]
         self._judged = _judged(task)
+        self._compared = {(frozenset(one.classes), one.single): one.passes for one in task.comparisons}
 
     def whole(self, candidates: int, scripts: int) -> bool:
         """Whether there is only one draw of this size."""
@@ -198,7 +202,15 @@ class Drawer:
             broken=self.task.broken,
             probes=tuple(probe for probe in self.task.probes if probe.origin in origins),
             judged=self._judged,
+            compared=self._compared,
         )
+
+    def draws(self, candidates: int, scripts: int, draws: int, seed: int) -> Iterator[tuple[list[int], Draw]]:
+        """So many draws of a size, and the numbers of their candidates; one where only one is possible."""
+        rng = random.Random(f"{seed} {self.task.id} {candidates} {scripts}")  # noqa: S311 - draws, no secrets
+        for _ in range(1 if self.whole(candidates, scripts) else draws):
+            picked, free = self.sample(rng, candidates, scripts)
+            yield picked, self.draw(picked, free)
 
     def right(self, picked: Sequence[int]) -> dict[ClassId, float]:
         """Share of the drawn members of each class that are right; 0 or 1 unless labels contradict each other."""

@@ -81,6 +81,32 @@ class TaskJudgements(Frozen):
     judgements: tuple[PoolJudgement, ...]
 
 
+class PoolPass(Frozen):
+    """One pass of a comparison."""
+
+    named: ClassId | None
+    choice: ClassId | None
+    """None also where nothing executed spoke for what it named."""
+    completion_tokens: int = Field(default=0, ge=0)
+    executions: int = Field(default=0, ge=0)
+
+
+class PoolComparison(Frozen):
+    """What the comparison trajectory said of some classes."""
+
+    classes: tuple[ClassId, ...]
+    single: bool
+    """One pass that was shown no probes, as CodeMonkeys' selection machine is; else as `selection.comparison` does."""
+    passes: tuple[PoolPass, ...]
+
+
+class TaskComparisons(Frozen):
+    """Comparisons of a task of a pool, in a file of their own: one line."""
+
+    id: str = Field(min_length=1)
+    comparisons: tuple[PoolComparison, ...]
+
+
 class PoolTask(Frozen):
     """A task of a labelled pool."""
 
@@ -98,6 +124,7 @@ class PoolTask(Frozen):
     """How many of those each class breaks."""
     probes: tuple[PoolProbe, ...] = ()
     judgements: tuple[PoolJudgement, ...] = ()
+    comparisons: tuple[PoolComparison, ...] = ()
 
     @property
     def checked(self) -> tuple[PoolScript, ...]:

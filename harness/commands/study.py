@@ -26,6 +26,7 @@ class Asked:
     run: Path
     labels: tuple[str, ...]
     judgements: tuple[str, ...]
+    comparisons: tuple[str, ...]
     candidates: tuple[int, ...]
     scripts: tuple[int, ...]
     group: str | None
@@ -43,7 +44,7 @@ def study_command(asked: Asked) -> None:
     unknown = [name for name in asked.methods if name not in METHODS]
     if unknown:
         raise UsageError(f"--methods {unknown[0]}: there is no such method; there are {', '.join(METHODS)}")
-    pool = read_pool(asked.pools, asked.labels, asked.group, asked.judgements)
+    pool = read_pool(asked.pools, asked.labels, asked.group, asked.judgements, asked.comparisons)
     split = _split(asked.split, pool)
     settings = StudySettings(
         sizes=_sizes(asked, pool),

@@ -7,13 +7,14 @@ has luck.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from selection.base import ClassId
 from selection.draws import Draw, Drawer
+from selection.pool import PoolPass
 
 Choice = Mapping[ClassId | None, float]
 """Probabilities that add up to 1. None: the choice falls on a candidate without a patch."""
@@ -29,6 +30,22 @@ class Signal(StrEnum):
     REGRESSIONS = "the repository's tests"
     PROBES = "outputs of distinguishing inputs"
     JUDGEMENTS = "judgements of pairs"
+    COMPARISONS = "comparison trajectories"
+
+
+@dataclass(frozen=True)
+class Asks:
+    """What a method puts before the comparison trajectory."""
+
+    shortlist: Callable[[Draw], Sequence[ClassId]]
+    """Fewer than two: nothing is compared."""
+    single: bool
+    """See `selection.pool.PoolComparison`."""
+
+    def recorded(self, draw: Draw) -> tuple[PoolPass, ...]:
+        """The passes over the shortlist; none where nothing is to be compared, or nobody did."""
+        among = self.shortlist(draw)
+        return draw.compared.get((frozenset(among), self.single), ()) if len(among) > 1 else ()
 
 
 @dataclass(frozen=True)
@@ -44,6 +61,8 @@ class Method:
     """Without one of them the method is not applicable."""
     uses: frozenset[Signal] = frozenset()
     """What the published rule has as well; where the pool lacks it, the report says that it was left out."""
+    asks: Asks | None = None
+    """The comparison that it lets choose."""
 
     def __call__(self, draw: Draw) -> Choice:
         return self.choose(draw) if draw.classes else {None: 1.0}
@@ -61,6 +80,7 @@ def signals_of(drawer: Drawer) -> frozenset[Signal]:
         Signal.REGRESSIONS: task.passing > 0 or bool(task.broken),
         Signal.PROBES: bool(task.probes),
         Signal.JUDGEMENTS: bool(task.judgements),
+        Signal.COMPARISONS: bool(task.comparisons),
     }
     return frozenset(signal for signal, recorded in there.items() if recorded)
 

@@ -1,20 +1,18 @@
-"""All methods, with their sources.
-
-CodeMonkeys' selection machine is not among them: no record can replay its executed comparison on other draws.
-"""
+"""All methods, with their sources."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from selection.methods import models, outputs, pipelines, plain, votes
+from selection.methods import compared, models, outputs, pipelines, plain, votes
 from selection.methods.base import Method, Signal
 
 CODEMONKEYS = "CodeMonkeys, arXiv 2501.14723"
 PATCHES, SCRIPTS, TESTS = frozenset({Signal.PATCHES}), frozenset({Signal.SCRIPTS}), frozenset({Signal.REGRESSIONS})
 AUTHORS = frozenset({Signal.AUTHORS})
 UNCHECKED, PROBES, JUDGED = frozenset({Signal.UNCHECKED}), frozenset({Signal.PROBES}), frozenset({Signal.JUDGEMENTS})
+COMPARED = frozenset({Signal.COMPARISONS})
 
 
 _ALL = (
@@ -48,6 +46,15 @@ _ALL = (
         models.model_choice_of_three,
         SCRIPTS | PATCHES | JUDGED,
         UNCHECKED,
+    ),
+    Method(
+        "codemonkeys-machine",
+        "CodeMonkeys' selection machine",
+        CODEMONKEYS,
+        compared.machine,
+        SCRIPTS | PATCHES | COMPARED,
+        UNCHECKED,
+        compared.MACHINE,
     ),
     Method(
         "agentless",
@@ -84,6 +91,24 @@ _ALL = (
         votes.ours,
         frozenset(),
         SCRIPTS | TESTS | AUTHORS | PROBES,
+    ),
+    Method(
+        "ours-compared",
+        "bestpatch and its comparison",
+        "selection/choose.py, the rule of small models",
+        compared.compared_small,
+        COMPARED,
+        SCRIPTS | TESTS | AUTHORS | PROBES,
+        compared.SMALL,
+    ),
+    Method(
+        "ours-compared-strong",
+        "the same, by the rule of strong models",
+        "selection/choose.py, the rule of strong models",
+        compared.compared_strong,
+        COMPARED,
+        SCRIPTS | TESTS | AUTHORS | PROBES,
+        compared.STRONG,
     ),
 )
 

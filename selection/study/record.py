@@ -34,9 +34,9 @@ class CostRecord(Frozen):
     """What a method would have caused for a task, in the mean; the candidates themselves are the same for all."""
 
     script_tokens: float | None
-    """Completion tokens of the test scripts it needs; None where the pool does not know them."""
+    """Completion tokens of the test scripts and comparisons it needs; None where the pool does not know them."""
     executions: float
-    """Runs of scripts, of the repository's tests (one a tree) and of inputs."""
+    """Runs of scripts, those of comparisons too, of the repository's tests (one a tree) and of inputs."""
     judgements: float
     """Of pairs, by a model."""
 
@@ -72,6 +72,8 @@ class MethodRecord(Frozen):
     p_value: float | None = None
     """Of the difference of scores to `ours`: signs of the tasks' differences flipped at random, two-sided."""
     cost: CostRecord | None = None
+    compared: float | None = None
+    """Share of its comparisons that is recorded; for the others its choice is the one before a comparison."""
     hits: tuple[HitRecord, ...] = ()
 
 

@@ -92,8 +92,19 @@ def study(
         scripts=scripts(drawers),
         adaptive=stopped,
         allocation=allocation,
-        notes=tuple(notes),
+        notes=(*notes, *_uncompared(sizes)),
     )
+
+
+def _uncompared(sizes: Sequence[SizeRecord]) -> list[str]:
+    """Says where shortlists of draws were never put before a comparison."""
+    return [
+        f"{method.title}, {size.candidates} candidates: of its comparisons {method.compared:.3f} are recorded; for the "
+        "others it chooses as before a comparison"
+        for size in sizes
+        for method in size.methods
+        if method.score is not None and method.compared is not None and method.compared < 1
+    ]
 
 
 def _pool(tasks: Sequence[PoolTask], there: Collection[Signal], group: str) -> PoolRecord:

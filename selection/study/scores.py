@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from selection.base import ClassId
 from selection.draws import Draw, Drawer
 from selection.methods import METHODS, OURS, RANDOM
-from selection.methods.base import Choice, Method, Signal
+from selection.methods.base import Asks, Choice, Method, Signal
 from selection.study.calibration import Certain, calibration, certain
 from selection.study.record import CostRecord, HitRecord, MethodRecord, SizeRecord
 from selection.study.statistics import gap, interval, resamples, sign_flip, sums
 
 ORACLE = "oracle"
+
+
+@dataclass
+class Compared:
+    """What the comparisons of a method come to, over the draws of a task; tokens and executions in the mean."""
+
+    asked: int = 0
+    recorded: int = 0
+    tokens: float = 0.0
+    executions: float = 0.0
+
+    def add(self, asks: Asks, draw: Draw, count: int) -> None:
+        passes = asks.recorded(draw)
+        self.asked += len(asks.shortlist(draw)) > 1
+        self.recorded += bool(passes)
+        self.tokens += sum(one.completion_tokens for one in passes) / count
+        self.executions += sum(one.executions for one in passes) / count
 
 
 @dataclass
@@ -28,6 +44,8 @@ class Tally:
     """Right candidates -> method -> sum of scores; the entry of `draws` counts."""
     costs: dict[Signal, float] = field(default_factory=dict[Signal, float])
     """Signal -> mean executions, or judgements."""
+    compared: dict[str, Compared] = field(default_factory=dict[str, Compared])
+    """Of the methods that ask for comparisons."""
     script_tokens: float | None = 0.0
     tokens: float | None = 0.0
     """Of the drawn candidates."""
@@ -37,13 +55,11 @@ class Tally:
 def tally(names: Sequence[str], candidates: int, scripts: int, draws: int, seed: int, drawer: Drawer) -> Tally:
     """Draw, and let the methods of these names choose from each draw."""
     methods = [METHODS[name] for name in names]
-    rng = random.Random(f"{seed} {drawer.task.id} {candidates} {scripts}")  # noqa: S311 - draws, no secrets
     count = 1 if drawer.whole(candidates, scripts) else draws
-    found = Tally(draws=count)
+    found = Tally(draws=count, compared={method.name: Compared() for method in methods if method.asks})
     score = dict.fromkeys([*(m.name for m in methods), ORACLE], 0.0)
-    for _ in range(count):
-        picked, free = drawer.sample(rng, candidates, scripts)
-        draw, right = drawer.draw(picked, free), drawer.right(picked)
+    for picked, draw in drawer.draws(candidates, scripts, draws, seed):
+        right = drawer.right(picked)
         reached = {method.name: expected(method(draw), right) for method in methods}
         reached[ORACLE] = max(right.values(), default=0.0)
         many = found.hits.setdefault(round(sum(right[c] * len(m) for c, m in draw.classes.items())), {})
@@ -51,6 +67,9 @@ def tally(names: Sequence[str], candidates: int, scripts: int, draws: int, seed:
         for name, value in reached.items():
             score[name] += value / count
             many[name] = many.get(name, 0.0) + value
+        for method in methods:
+            if method.asks and draw.classes:
+                found.compared[method.name].add(method.asks, draw, count)
         for signal, cost in costs(draw).items():
             found.costs[signal] = found.costs.get(signal, 0.0) + cost / count
         found.script_tokens = _add(found.script_tokens, [s.completion_tokens for s in draw.scripts], count)
@@ -124,7 +143,8 @@ def at_size(
                 if open_
                 else None,
                 "p_value": sign_flip([a - b for a, b in zip(columns[name], columns[OURS], strict=True)], seed),
-                "cost": _cost(tallies, (method.needs | method.uses) & frozenset(there)),
+                "cost": _cost(tallies, method, frozenset(there)),
+                "compared": _compared(tallies, method),
                 "hits": _hits(tallies, name),
             }
         )
@@ -143,16 +163,27 @@ def at_size(
     )
 
 
-def _cost(tallies: Sequence[Tally], signals: Collection[Signal]) -> CostRecord:
+def _compared(tallies: Sequence[Tally], method: Method) -> float | None:
+    of = [t.compared[method.name] for t in tallies] if method.asks else []
+    asked = sum(one.asked for one in of)
+    return sum(one.recorded for one in of) / asked if asked else None
+
+
+def _cost(tallies: Sequence[Tally], method: Method, there: frozenset[Signal]) -> CostRecord:
+    signals = (method.needs | method.uses) & there
+    of = [t.compared[method.name] for t in tallies] if method.asks else []
+
     def mean(signal: Signal) -> float:
         return sum(t.costs[signal] for t in tallies) / len(tallies) if signal in signals else 0.0
 
-    scripted = bool({Signal.SCRIPTS, Signal.UNCHECKED} & set(signals))
+    scripted = bool({Signal.SCRIPTS, Signal.UNCHECKED} & signals)
+    more = sum(one.tokens for one in of) / len(tallies)
     tokens = [t.script_tokens for t in tallies if t.script_tokens is not None]
     known = len(tokens) == len(tallies)
     return CostRecord(
-        script_tokens=0.0 if not scripted else sum(tokens) / len(tokens) if known else None,
-        executions=sum(mean(s) for s in (Signal.SCRIPTS, Signal.UNCHECKED, Signal.REGRESSIONS, Signal.PROBES)),
+        script_tokens=more if not scripted else sum(tokens) / len(tokens) + more if known else None,
+        executions=sum(mean(s) for s in (Signal.SCRIPTS, Signal.UNCHECKED, Signal.REGRESSIONS, Signal.PROBES))
+        + sum(one.executions for one in of) / len(tallies),
         judgements=mean(Signal.JUDGEMENTS),
     )
 

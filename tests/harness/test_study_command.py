@@ -70,6 +70,22 @@ def test_judgements_make_the_methods_apply_that_ask_a_model(pool: Path, tmp_path
     assert score("--judgements", judged) == pytest.approx((0 + 1 / 3) / 2)
 
 
+def test_comparisons_make_the_methods_apply_that_compare_and_say_what_is_missing(tmp_path: Path) -> None:
+    pool = tmp_path / "patches.jsonl"
+    tasks = [task("aabb", "a", "PF", id="1", patches="wxyz"), task("abbc", "c", "PFP", id="2", patches="wxyz")]
+    pool.write_text("".join(one.model_dump_json() + "\n" for one in tasks))
+    said = {"classes": ["a", "b"], "single": True, "passes": [{"named": "b", "choice": None}]}
+    (tmp_path / "c.jsonl").write_text(json.dumps({"id": "1", "comparisons": [said]}) + "\n")
+    names = "codemonkeys-machine"
+    assert run(pool, "--run", tmp_path, "--quiet", "--methods", names, "--comparisons", tmp_path / "c.jsonl") == (0, "")
+    record = StudyRecord.model_validate_json((tmp_path / "study.json").read_text())
+    (found,) = [m for m in record.sizes[0].methods if m.name == names]
+    assert found.compared == 0.5
+    (note,) = record.notes
+    assert "selection machine, 4 candidates: of its comparisons 0.500 are recorded" in note
+    assert note in (tmp_path / "study.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [

@@ -10,7 +10,15 @@ from agent.trajectory import ISSUE, CandidateId, ScriptId
 from sandbox.script import Verdict
 from selection.base import ClassId
 from selection.draws import Draw, Drawer
-from selection.pool import PoolCandidate, PoolJudgement, PoolProbe, PoolScript, PoolTask
+from selection.pool import (
+    PoolCandidate,
+    PoolComparison,
+    PoolJudgement,
+    PoolPass,
+    PoolProbe,
+    PoolScript,
+    PoolTask,
+)
 
 LETTERS = {"P": Verdict.PASSED, "F": Verdict.FAILED, "B": Verdict.BROKEN, "T": Verdict.TIMED_OUT}
 
@@ -103,6 +111,18 @@ def pool_tasks(draw: st.DrawFn, name: str = "task") -> PoolTask:
                 PoolJudgement(first=a, second=b, probability=p)
                 for a, b, p in (draw(st.lists(pair, max_size=4)) if classes else [])
                 if a != b
+            ),
+            "comparisons": tuple(
+                PoolComparison(
+                    classes=tuple(classes),
+                    single=single,
+                    passes=tuple(
+                        PoolPass(named=named, choice=named if counts else None)
+                        for named, counts in draw(st.lists(st.tuples(st.sampled_from(classes), st.booleans())))
+                    ),
+                )
+                for single in (True, False)
+                if classes
             ),
         }
     )

@@ -9,7 +9,7 @@ from agent.snippet import Script, Symbols
 from agent.trajectory import Outcome
 from sandbox.base import Limits
 from selection.base import Comparison, PatchClass
-from selection.comparison import compare, read_choice, read_probe, shuffled
+from selection.comparison import MOST_PASSES, compare, read_choice, read_probe, shuffled
 from tests.selection.fakes import BAD, FakeSandbox, ListRecorder, context, patch_class, patch_to, task
 
 STRONG = replace(SCRIPTED, script_style="exit_codes")
@@ -35,6 +35,7 @@ async def held(
     classes: Sequence[PatchClass] = ONE_TWO,
     turns: int = 4,
     recorder: ListRecorder | None = None,
+    most: int = MOST_PASSES,
 ) -> Comparison:
     return await compare(
         task(),
@@ -47,6 +48,7 @@ async def held(
         limits=Limits(),
         parallel=2,
         recorder=recorder or ListRecorder(),
+        most=most,
     )
 
 
@@ -70,6 +72,7 @@ async def test_a_choice_without_a_difference_shown_by_execution_does_not_count(f
     done = await held(fake, ScriptedModel([Rule("CHOICE: A")], STRONG))
     assert done.choice is None
     assert "No script that was run showed a difference" in done.passes[0].reason
+    assert done.passes[0].named == done.passes[0].order[0]
     done = await held(fake, ScriptedModel([Rule(SAME, turn=0), Rule("CHOICE: A")], STRONG))
     assert done.passes[0].choice is None
 

@@ -52,9 +52,16 @@ async def test_passes_go_on_until_a_majority_is_sure_or_out_of_reach(
     assert recorder.notes[-1] == ("comparison", {"choices": [one.choice for one in done.passes], "agreed": choice})
 
 
+async def test_one_pass_may_be_all_there_is(fake: FakeSandbox) -> None:
+    done = await held(fake, judges(2, 1, 1), turns=2, most=1)
+    assert [(one.named, one.choice) for one in done.passes] == [("c2", "c2")]
+    assert done.choice == "c2"
+
+
 async def test_a_choice_without_an_executed_difference_counts_in_no_pass(fake: FakeSandbox) -> None:
     opinion = Rule("CHOICE: A", trajectory="comparison-[1-9]")
     done = await held(fake, ScriptedModel([opinion, Rule(PRINT, turn=0), Rule("CHOICE: A")], STRONG))
+    assert len({one.named for one in done.passes}) == 2  # A stands for another candidate each time
     assert [one.choice for one in done.passes] == [done.passes[0].choice, None, None, None]
     assert done.choice is None
 

@@ -2,7 +2,9 @@ import pytest
 
 from selection.base import ClassId
 from selection.draws import Drawer
+from selection.methods import METHODS
 from selection.methods.base import Signal
+from selection.pool import PoolComparison, PoolPass
 from selection.study.scores import Tally, at_size, costs, expected, tally
 from tests.selection.pools import task, whole
 
@@ -68,3 +70,27 @@ def test_the_gap_runs_from_random_to_the_oracle() -> None:
 
 def test_where_all_are_right_there_is_no_gap() -> None:
     assert _size(("ab", "ab", "PF"))["ours"] is None
+
+
+def test_what_comparisons_cost_and_how_many_are_recorded() -> None:
+    a, b = map(ClassId, "ab")
+    said = PoolComparison(
+        classes=(a, b),
+        single=True,
+        passes=(PoolPass(named=b, choice=b, completion_tokens=70, executions=6),),
+    )
+    known = task("ab", "b", "PP", patches=["x", "xx"], comparisons=(said,))
+    unknown = task("bc", "b", "PP", patches=["x", "xx"], id="other")
+    alone = task("a", "a", "P", patches=["x"], id="third")
+    drawers = [Drawer(one) for one in (known, unknown, alone)]
+    names = ("random", "ours", "codemonkeys-machine")
+    tallies = [tally(names, 2, 1, 1, 0, drawer) for drawer in drawers]
+    there = {Signal.SCRIPTS, Signal.PATCHES, Signal.COMPARISONS}
+    record = at_size(tallies, [METHODS[name] for name in names], there, 2, 1, 0, 0)
+    machine = next(one for one in record.methods if one.name == "codemonkeys-machine")
+    assert machine.compared == 0.5  # of two; where one class is alone there is nothing to compare
+    assert machine.cost is not None
+    assert machine.cost.executions == pytest.approx((1 + 2 + 6 + 1 + 2 + 1 + 1) / 3)
+    assert machine.cost.script_tokens == pytest.approx((10 + 70 + 10 + 10) / 3)
+    assert machine.score == 1.0  # b by the comparison, b as the shortest, a
+    assert all(one.compared is None for one in record.methods if one is not machine)
