@@ -30,7 +30,7 @@ from harness.report.study_text import (
     with_interval,
 )
 from harness.report.text import count, percent, plural
-from selection.methods import OURS, RANDOM
+from selection.methods import OURS, OWN, RANDOM
 from selection.study.record import MethodRecord, SizeRecord, StudyRecord
 
 
@@ -165,7 +165,7 @@ def _story(size: SizeRecord) -> tuple[str, str, str]:
     if ours.gap_recovered is None:
         return "wary", "!", "There is no gap to recover: random choice is as good as the oracle"
     said = f"bestpatch recovers {ours.gap_recovered:.2f} of the gap at {plural(size.candidates, 'candidate')}"
-    rival = next((m for m in ordered(size) if m.name != OURS), None)
+    rival = next((m for m in ordered(size) if m.name not in OWN), None)
     if rival is None or rival.minus_ours is None:
         return "good", "✓", said
     away = f"{rival.title}, {abs(rival.minus_ours):.2f}"

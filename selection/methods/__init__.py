@@ -5,6 +5,6 @@ in which reports show them.
 """
 
 from selection.methods.base import Choice, Method, Signal
-from selection.methods.registry import METHODS, OURS, RANDOM
+from selection.methods.registry import METHODS, OURS, OWN, RANDOM
 
-__all__ = ["METHODS", "OURS", "RANDOM", "Choice", "Method", "Signal"]
+__all__ = ["METHODS", "OURS", "OWN", "RANDOM", "Choice", "Method", "Signal"]

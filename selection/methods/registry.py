@@ -103,7 +103,7 @@ _ALL = (
     ),
     Method(
         "ours-compared-strong",
-        "the same, by the rule of strong models",
+        "bestpatch, comparison overruling",
         "selection/choose.py, the rule of strong models",
         compared.compared_strong,
         COMPARED,
@@ -116,3 +116,6 @@ METHODS: Mapping[str, Method] = MappingProxyType({method.name: method for method
 """Name -> method."""
 
 RANDOM, OURS = "random", "ours"
+
+OWN = frozenset({OURS, "ours-compared", "ours-compared-strong"})
+"""What is no rival of `OURS`."""

@@ -26,6 +26,18 @@ def record() -> StudyRecord:
     return study(tasks, StudySettings((Size(2, 1), Size(8, 2)), draws=4, allocate=True), notes=(HOSTILE,))
 
 
+def test_a_variant_of_bestpatch_is_no_rival_of_its() -> None:
+    said = {"classes": ["a", "b"], "single": False, "passes": [{"named": "b", "choice": "b"}] * 2}
+    tasks = [
+        task("aab", "b", "FF", "FF", id="1", patches="xyz", comparisons=[said]),
+        task("aab", "a", "PF", id="2", patches="xyz"),
+    ]
+    record = study(tasks, StudySettings((Size(3, 2),)))
+    scores = {method.name: method.score or 0.0 for method in record.sizes[0].methods}
+    assert scores["ours-compared"] == max(scores.values()) > scores["ours"]
+    assert "its comparison" not in make_page(record).headline
+
+
 def test_the_page_has_every_size_and_chart(record: StudyRecord) -> None:
     page = make_page(record)
     assert [size.anchor for size in page.sizes] == ["n2", "n8"]
