@@ -33,8 +33,8 @@ SMALL_CODER = Profile(
     # What the figures in docs/performance.md were measured with: a turn takes half a minute of two cores.
     test_turns=2,
     edit_turns=3,
-    # Of 1,596 comparisons of the 1.5B and the 0.5B the first two passes agreed in none, and no choice was better
-    # than that of the votes (docs/study.md). Votes decide alone.
+    # Of 1,596 comparisons of the 1.5B and the 0.5B the first two passes agreed in none, and what further ones chose was
+    # no better than the votes (docs/study.md). Votes decide alone.
     comparison_turns=0,
     parallel=16,
     # Qwen's tokenizer gives 3.0 to 4.5 characters a token on Python sources, less on tables of numbers: cautious.
