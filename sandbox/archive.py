@@ -1,6 +1,6 @@
 """Archives that hold a root file system: as it is, or as an image that `docker save` (or an OCI tool) has written.
 
-They are read here and unpacked elsewhere (`rootfs`): nothing of them becomes a path of this machine.
+They are read here and unpacked by a process of its own (`rootfs`): nothing of them becomes a path of this machine.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from sandbox.errors import EnvironmentUnavailable
+from sandbox.rootfs import Rootfs
 
 _MOST_JSON = 8 * 1024**2
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -81,6 +82,25 @@ class Archive:
 
     def _json(self, member: str) -> Any:
         return json.loads(self.open(member).read(_MOST_JSON))
+
+
+def unpack(path: Path, machine: str, rootfs: Rootfs) -> Saved:
+    """Unpack a folder, or an archive of a root file system or an image. Raises EnvironmentUnavailable."""
+    if path.is_dir():
+        rootfs.unpack_folder(path)
+        return Saved(())
+    archive = Archive(path, machine)
+    try:
+        if archive.saved is None:
+            with path.open("rb") as file:
+                rootfs.unpack(file)
+            return Saved(())
+        for layer in archive.saved.layers:
+            with archive.open(layer) as file:
+                rootfs.unpack(file)
+        return archive.saved
+    finally:
+        archive.close()
 
 
 def _of_machine(entries: list[Any], machine: str) -> Any:

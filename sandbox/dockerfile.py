@@ -36,6 +36,15 @@ TOOLS = (
     "exit 3; }; done"
 )
 
+_COMPILE = """\
+import compileall, os, re
+left_out = re.compile("/(dist-packages|idlelib|lib2to3|site-packages|test|tests|turtledemo)/")
+compileall.compile_dir(os.path.dirname(os.__file__), rx=left_out, quiet=2, workers=0)
+"""
+BYTECODE = f"for python in python3 python; do $python -I -c '{_COMPILE}' || true; done"
+"""Docker's own images of Python have no bytecode of the standard library: every script would compile what it imports.
+What there is already is left as it is."""
+
 
 def run_line(command: str) -> str:
     """A RUN instruction in its JSON form, which takes line breaks and quotes as they are."""
@@ -86,6 +95,7 @@ def environment_dockerfile(
         f"COPY bestpatch/ca.crt {CA_PATH}",
         *([run_line(apt_command(apt))] if apt else []),
         run_line(TOOLS),
+        run_line(BYTECODE),
         *(env_line(name, value) for name, value in env),
         *(run_line(command) for command in shared),
         f"COPY bestpatch/ {HELPERS}/",
@@ -145,6 +155,7 @@ def python_dockerfile(base: str, *, version: str, from_registry: bool, arguments
             run_line(python_command(version)),
         ]
     lines += [
+        run_line(BYTECODE),
         *(env_line(name, value) for name, value in PYTHON_ENV.items()),
         'CMD ["python3"]',
         "",

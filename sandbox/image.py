@@ -29,7 +29,7 @@ from sandbox.registry import exact_name
 from sandbox.scratch import scratch_folder
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-LAYOUT = "2"
+LAYOUT = "3"
 """Changes when images of an older bestpatch must not be used any more."""
 
 

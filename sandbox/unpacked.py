@@ -18,12 +18,13 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from sandbox import inside
-from sandbox.archive import Archive
+from sandbox.archive import unpack
 from sandbox.base import ContainerFile, Environment, ImageName, Recipe, Snapshot, digest_of
 from sandbox.base_image import add_interpreter, debian_release, interpreter_of, libraries, make_debian, python_version
 from sandbox.build_context import Context
 from sandbox.builder import Say
 from sandbox.dockerfile import (
+    BYTECODE,
     HELPERS,
     PYTHON_ENV,
     REPOSITORY,
@@ -158,6 +159,7 @@ class Unpacker:
             rootfs.copy(debian.root)
             rootfs.fill(lambda context: add_interpreter(context, "usr/local", interpreter, loose))
             rootfs.run(python_command(version), env=PYTHON_ENV)
+            rootfs.run(BYTECODE, env=PYTHON_ENV, what="compiling the standard library")
             return Record(id="", env=PYTHON_ENV)
 
         return self._once(f"python-{version}-{key}", make)
@@ -182,21 +184,13 @@ class Unpacker:
         def make(part: Path) -> Record:
             self._say(f"unpacking {path}")
             rootfs = self._rootfs(part)
-            if path.is_dir():
-                rootfs.unpack_folder(path)
-                return Record(id="")
-            archive = Archive(path, platform.machine())
+            saved = unpack(path, platform.machine(), rootfs)
             try:
-                if archive.saved is None:
-                    with path.open("rb") as file:
-                        rootfs.unpack(file)
-                    return Record(id="")
-                for layer in archive.saved.layers:
-                    with archive.open(layer) as file:
-                        rootfs.unpack(file)
-                return Record(id="", user=archive.saved.user or "0:0", env=archive.saved.env)
-            finally:
-                archive.close()
+                rootfs.run(BYTECODE, env=saved.env, what="compiling the standard library")
+            except EnvironmentUnavailable:  # no shell: what is missing is told when the environment is made
+                if self._cancelled.is_set():
+                    raise
+            return Record(id="", user=saved.user or "0:0", env=saved.env)
 
         return self._once(f"given-{key}", make)
 

@@ -114,6 +114,24 @@ def test_an_image_by_name_shares_what_is_only_read(tmp_path: Path, image: Unpack
     assert not (one / "etc/passwd").samefile(other / "etc/passwd")
 
 
+def bytecode(root: Path) -> list[Path]:
+    """Of a module that nothing imports while an image is made."""
+    return [*(root / "usr/local/lib").glob("python3*/__pycache__/statistics.*.pyc")]
+
+
+def test_no_execution_compiles_the_standard_library(tmp_path: Path, image: Unpacked, repository: Repository) -> None:
+    assert bytecode(image.root)
+    bare = tmp_path / "bare"
+    try:
+        subprocess.run(["cp", "-a", "--reflink=auto", image.root, bare], check=True)
+        for path in (bare / "usr/local/lib").rglob("*.pyc"):
+            path.unlink()
+        made = unpacker(tmp_path).prepare(ImageName("bare", "/srv/project"), repository.snapshot)
+    finally:
+        remove_tree(bare)
+    assert bytecode(made.root)
+
+
 def test_what_is_shared_cannot_be_written(image: Unpacked) -> None:
     """Else a step of one image would change all images of its base."""
     rootfs = Rootfs(image.root.parent.with_name(f"test-{uuid.uuid4().hex}"), 100.0, lambda _: None, threading.Event())

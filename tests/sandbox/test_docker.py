@@ -53,6 +53,7 @@ def tar_of(folder: Path, files: dict[str, bytes]) -> Snapshot:
     return Snapshot(path, uuid.uuid4().hex)
 
 
+@pytest.mark.docker
 async def test_modules_of_the_repository_are_compiled_and_only_their_own_content_counts(
     backend: DockerBackend, tmp_path: Path
 ) -> None:
@@ -72,6 +73,27 @@ async def test_modules_of_the_repository_are_compiled_and_only_their_own_content
     async with sandbox.workspace(patch) as workspace:
         assert (await workspace.run([sandbox.python, "-c", look])).output == "3 True\n"
         assert await workspace.diff() == patch
+
+
+@pytest.fixture
+def image_without_bytecode(client: Client, tmp_path: Path) -> Generator[str, None, None]:
+    """As Docker's own images of Python are."""
+    (tmp_path / "Dockerfile").write_text(f"FROM {BASE}\nRUN find /usr -name '*.pyc' -delete\n")
+    name = f"bestpatch/test-bare:{uuid.uuid4().hex[:8]}"
+    list(client.api.build(path=str(tmp_path), tag=name, rm=True, network_mode="none"))
+    yield name
+    client.api.remove_image(name, force=True)
+
+
+@pytest.mark.docker
+async def test_no_execution_compiles_the_standard_library(
+    backend: DockerBackend, image_without_bytecode: str, tmp_path: Path
+) -> None:
+    sandbox = await backend.open(Recipe(base=image_without_bytecode), tar_of(tmp_path, {"x": b""}), run_id="test")
+    look = "import doctest, os, statistics, unittest.mock as mock; "
+    look += "print([os.path.exists(one.__cached__) for one in (doctest, statistics, mock)])"
+    async with sandbox.workspace() as workspace:
+        assert (await workspace.run([sandbox.python, "-c", look])).output == "[True, True, True]\n"
 
 
 async def test_no_engine(tmp_path: Path, repository: Repository) -> None:

@@ -38,6 +38,7 @@ def test_an_environment_from_base_to_user() -> None:
         "COPY",
         "RUN",
         "RUN",
+        "RUN",
         "ENV",
         "COPY",
         "COPY",
@@ -49,9 +50,10 @@ def test_an_environment_from_base_to_user() -> None:
     ]
     commands = [json.loads(line[4:])[2] for line in lines if line.startswith("RUN ")]
     assert "libxml2 git=1:2.39" in commands[0]
-    assert "begin" in commands[2]
-    assert commands[3] == "pip install -e ."
-    assert "finish" in commands[4]
+    assert "compileall" in commands[2]
+    assert "begin" in commands[3]
+    assert commands[4] == "pip install -e ."
+    assert "finish" in commands[5]
 
 
 def test_without_a_snapshot_the_images_repository_stays() -> None:
