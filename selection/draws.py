@@ -205,10 +205,10 @@ class Drawer:
             compared=self._compared,
         )
 
-    def draws(self, candidates: int, scripts: int, draws: int, seed: int) -> Iterator[tuple[list[int], Draw]]:
-        """So many draws of a size, and the numbers of their candidates; one where only one is possible."""
+    def draws(self, candidates: int, scripts: int, most: int, seed: int) -> Iterator[tuple[list[int], Draw]]:
+        """Draws of a size, each with the numbers of its candidates: one where only one is possible, else `most`."""
         rng = random.Random(f"{seed} {self.task.id} {candidates} {scripts}")  # noqa: S311 - draws, no secrets
-        for _ in range(1 if self.whole(candidates, scripts) else draws):
+        for _ in range(1 if self.whole(candidates, scripts) else most):
             picked, free = self.sample(rng, candidates, scripts)
             yield picked, self.draw(picked, free)
 

@@ -33,16 +33,12 @@ def compared(draw: Draw, asks: Asks, rule: Rule) -> Choice:
     return {moved[0].id: 1.0} if moved != ranked else evenly(standing.id for standing in leaders(draw))
 
 
-def _filtered(draw: Draw) -> Sequence[ClassId]:
-    return codemonkeys_filter(draw)
-
-
 def _left_open(rule: Rule, draw: Draw) -> Sequence[ClassId]:
     ranked = draw.ranking
     return () if decisive(ranked, rule) else [standing.id for standing in ranked[:_SHORTLIST]]
 
 
-MACHINE = Asks(_filtered, single=True)
+MACHINE = Asks(codemonkeys_filter, single=True)
 SMALL = Asks(partial(_left_open, RULES["asserts"]), single=False)
 STRONG = Asks(partial(_left_open, RULES["exit_codes"]), single=False)
 

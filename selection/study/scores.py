@@ -27,7 +27,7 @@ class Compared:
 
     def add(self, asks: Asks, draw: Draw, count: int) -> None:
         passes = asks.recorded(draw)
-        self.asked += len(asks.shortlist(draw)) > 1
+        self.asked += bool(passes) or len(asks.shortlist(draw)) > 1
         self.recorded += bool(passes)
         self.tokens += sum(one.completion_tokens for one in passes) / count
         self.executions += sum(one.executions for one in passes) / count
