@@ -49,6 +49,7 @@ class Gate:
         self._closed = anyio.Lock()
         """Held while somebody asks the shared thing whether it is there; the others stand before it."""
         self._outages = 0
+        self._given_up = False
 
     async def through(self, action: Callable[[], Awaitable[T]], failures: tuple[type[Exception], ...]) -> T:
         """What the action gives. Raises what it raises, unless that is the shared thing's failure."""
@@ -69,6 +70,9 @@ class Gate:
     async def _outlasted(self, error: Exception, before: int) -> bool:
         """Whether the shared thing was away and is back; False where it was there all the time."""
         async with self._closed:
+            if self._given_up:
+                # Who waited here is cancelled; we come from an answer that arrived in that moment, and are next.
+                await anyio.sleep_forever()
             if self._outages > before:
                 return True
             failure = error if isinstance(error, ModelDenied) else await self._asked()
@@ -78,6 +82,7 @@ class Gate:
             began, number = time.monotonic(), 0
             while failure is not None:
                 if isinstance(failure, ModelDenied) or time.monotonic() - began >= self._patience:
+                    self._given_up = True
                     self._give_up(failure)
                     await anyio.sleep_forever()
                 await anyio.sleep(min(PAUSES[min(number, len(PAUSES) - 1)], self._patience))

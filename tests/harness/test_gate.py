@@ -118,6 +118,17 @@ async def test_a_key_that_is_not_accepted_ends_it_at_once(shared: Shared) -> Non
     assert shared.checks == 0
 
 
+async def test_who_fails_while_the_others_are_being_cancelled_says_it_no_second_time(shared: Shared) -> None:
+    shared.down = ModelDenied("401")
+    gate = gate_of(shared)
+    with shared.scope:
+        await gate.through(shared.call, MODEL_FAILURES)
+    with anyio.move_on_after(0.01) as late:
+        await gate.through(shared.call, MODEL_FAILURES)
+    assert late.cancelled_caught, "it waits to be cancelled as well"
+    assert len(shared.given_up) == len(shared.said) == 1
+
+
 async def test_other_errors_pass(shared: Shared) -> None:
     shared.down = ZeroDivisionError("oops")
     with pytest.raises(ZeroDivisionError):
