@@ -177,9 +177,17 @@ async def grounds(
     return dict(await each(instances, one, at_once=4))
 
 
+def drop_half_a_line(path: Path) -> None:
+    """What was being written when an earlier run was killed goes; all before it stays."""
+    if path.is_file():
+        data = path.read_bytes()
+        path.write_bytes(data[: data.rfind(b"\n") + 1])
+
+
 async def ask(
     options: argparse.Namespace, instances: Sequence[Instance], results: Mapping[str, Result], tasks: Sequence[PoolTask]
 ) -> None:
+    drop_half_a_line(options.out)
     done = {
         (line.id, frozenset(one.classes), one.single)
         for line in (row.read_as(TaskComparisons) for row in (read_rows(options.out) if options.out.is_file() else ()))

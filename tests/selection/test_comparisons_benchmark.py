@@ -19,7 +19,7 @@ from tests.selection.pools import task as pool_task
 from tests.selection.test_comparison import PRINT, letter_of
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))  # solving.py takes it away again
-from comparisons import Ground, classes_of, compared, probes_of, shortlists, shown
+from comparisons import Ground, classes_of, compared, drop_half_a_line, probes_of, shortlists, shown
 
 from selection.draws import Drawer
 
@@ -76,6 +76,16 @@ async def test_what_the_model_fails_in_is_left_out_and_counted(
     done = await compared(ground, (BOTH, True), ScriptedModel([Rule(PRINT, turn=0), Rule("A")]), 4, 0)
     shown([failed, done], 2.0)
     assert capsys.readouterr().out.splitlines()[-1].startswith("| 1 | 1 | 1 | 1.000 | 1.000 | 0 |")
+
+
+def test_a_run_that_was_killed_goes_on_after_its_last_whole_line(tmp_path: Path) -> None:
+    out = tmp_path / "comparisons.jsonl"
+    drop_half_a_line(out)
+    assert not out.exists()
+    for left, kept in (("", ""), ('{"id": "a"}\n', '{"id": "a"}\n'), ('{"id": "a"}\n{"id"', '{"id": "a"}\n'), ("{", "")):
+        out.write_text(left)
+        drop_half_a_line(out)
+        assert out.read_text() == kept
 
 
 def test_classes_and_probes_are_those_of_the_run() -> None:
