@@ -28,6 +28,7 @@ from tests.agent.model.fake_server import Body, FakeServer, Hang, Move, Raw, Ref
 from tests.agent.model.fake_server import Status as Reply
 from tests.faults.drive_batch import MODEL, answer, jobs, judged, settings
 from tests.harness.conftest import FILES
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "benchmarks"))
@@ -149,11 +150,6 @@ async def server_process(port: int, seconds: float) -> AsyncGenerator[subprocess
         process.kill()
         process.wait()
         process.stdout.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - what is waited for happens in files
-        await anyio.sleep(0.01)
 
 
 def in_flight(run: Path) -> int:

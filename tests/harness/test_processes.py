@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import anyio
@@ -27,6 +27,7 @@ from harness.result import Result, Status
 from tests.faults import drive_batch
 from tests.faults.drive_batch import MODEL, answer, jobs, judged, settings
 from tests.harness.conftest import FILES
+from tests.waiting import until
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 from answers import AnswerServer
@@ -93,12 +94,6 @@ def solvers(run: Path) -> set[str]:
 
 def found(folder: Path, pattern: str) -> list[Path]:
     return list(folder.glob(pattern))
-
-
-async def until(reached: Callable[[], bool]) -> None:
-    """The server's threads are not of this loop, which nobody wakes."""
-    while not reached():  # noqa: ASYNC110
-        await anyio.sleep(0.01)
 
 
 def unready(folder: Path) -> Task:

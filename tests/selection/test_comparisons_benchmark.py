@@ -82,7 +82,12 @@ def test_a_run_that_was_killed_goes_on_after_its_last_whole_line(tmp_path: Path)
     out = tmp_path / "comparisons.jsonl"
     drop_half_a_line(out)
     assert not out.exists()
-    for left, kept in (("", ""), ('{"id": "a"}\n', '{"id": "a"}\n'), ('{"id": "a"}\n{"id"', '{"id": "a"}\n'), ("{", "")):
+    for left, kept in (
+        ("", ""),
+        ('{"id": "a"}\n', '{"id": "a"}\n'),
+        ('{"id": "a"}\n{"id"', '{"id": "a"}\n'),
+        ("{", ""),
+    ):
         out.write_text(left)
         drop_half_a_line(out)
         assert out.read_text() == kept

@@ -8,6 +8,7 @@ import pytest
 from agent.errors import ContextTooLong
 from tests.agent.model.fake_server import Hang, Status, fake_server
 from tests.agent.model.test_client import ask, client
+from tests.waiting import until
 
 
 async def test_a_prompt_that_the_server_finds_too_long_is_typed_not_a_crash_of_the_worker() -> None:
@@ -31,7 +32,7 @@ async def test_one_call_that_hangs_holds_up_no_other() -> None:
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as group:
                 group.start_soon(model.complete, ask(1))
-                await anyio.sleep(0.1)
-                with anyio.fail_after(3):
+                await until(lambda: len(server.bodies) == 1)
+                with anyio.fail_after(30):
                     assert len(await model.complete(ask(2))) == 1
                 scope.cancel()

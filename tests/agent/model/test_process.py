@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from agent.errors import ModelUnavailable
-from agent.model.process import Launch, is_free, served
+from agent.model.process import Launch, Server, is_free, served
 
 # A child that serves /health and starts a child of its own, whose ids it prints.
 SERVER = """
@@ -60,6 +60,13 @@ def wait_gone(which: list[int], seconds: float = 15.0) -> None:
         time.sleep(0.05)
 
 
+async def killed(server: Server, log: Path) -> None:
+    """Returns once its guard has found that it is."""
+    os.kill(pids(log)[0], signal.SIGKILL)
+    with anyio.fail_after(60):
+        await server._process.wait()  # type: ignore[union-attr]  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
+
+
 async def test_it_serves_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-other")
     async with served(launch(), tmp_path, print) as server:
@@ -99,13 +106,11 @@ async def test_it_is_restarted_once_at_the_same_address(tmp_path: Path) -> None:
         address = server.address
         await server.revive()
         assert said == []  # it lives: nothing to do
-        os.kill(pids(tmp_path / "child.log")[0], signal.SIGKILL)
-        await anyio.sleep(0.3)
+        await killed(server, tmp_path / "child.log")
         await server.revive()
         assert server.address == address
         assert "killed by SIGKILL" in said[0]
-        os.kill(pids(tmp_path / "child.log")[0], signal.SIGKILL)
-        await anyio.sleep(0.3)
+        await killed(server, tmp_path / "child.log")
         with pytest.raises(ModelUnavailable, match="died a second time"):
             await server.revive()
 

@@ -106,7 +106,7 @@ async def test_a_server_that_hangs_is_ended_and_started_again_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("agent.model.process._LOOK", 0.5)
-    monkeypatch.setattr("agent.model.process._SILENCE", 1.5)
+    monkeypatch.setattr("agent.model.process._SILENCE", 3.0)
     said: list[str] = []
     python = make(tmp_path / "v")
     place = Place(tmp_path, said.append, vllm_python=str(python))
@@ -123,7 +123,7 @@ async def test_a_server_that_hangs_is_ended_and_started_again_once(
             while len(calls(tmp_path / "v")) < 2:  # noqa: ASYNC110 - another process writes them
                 await anyio.sleep(0.05)
         await server.revive()  # waits until it answers
-        assert "vllm gave no sign of life for 2 s and was ended; starting it again" in said
+        assert "vllm gave no sign of life for 3 s and was ended; starting it again" in said
         assert not alive(calls(tmp_path / "v")[0]["pid"])
         stop(1)
         with anyio.fail_after(30):

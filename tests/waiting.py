@@ -1,0 +1,14 @@
+"""Waiting for what happens elsewhere: tests look until it has happened instead of guessing how long it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+
+
+async def until(reached: Callable[[], bool], seconds: float = 240.0) -> None:
+    """Raises TimeoutError when it does not happen; other processes, threads and files wake nobody here."""
+    with anyio.fail_after(seconds):
+        while not reached():  # noqa: ASYNC110
+            await anyio.sleep(0.01)
