@@ -28,9 +28,8 @@ def compared(draw: Draw, asks: Asks, rule: Rule) -> Choice:
     if not passes:
         return evenly(standing.id for standing in leaders(draw))
     choice = majority([one.choice for one in passes])
-    ranked = list(draw.ranking)
-    moved = after_comparison(ranked, Comparison((), choice), rule)
-    return {moved[0].id: 1.0} if moved != ranked else evenly(standing.id for standing in leaders(draw))
+    first = after_comparison(list(draw.ranking), Comparison((), choice), rule)[0].id
+    return {first: 1.0} if first == choice else evenly(standing.id for standing in leaders(draw))
 
 
 def _left_open(rule: Rule, draw: Draw) -> Sequence[ClassId]:

@@ -123,10 +123,11 @@ async def test_an_empty_patch_runs_nothing_unless_it_is_asked_about(instance: In
 
 
 def flaky_tests(calc: Path, counter: Path, passing: str) -> str:
-    """A test patch whose test_add passes in those runs (`1`) of all, by a counter that the runs share."""
+    """A test patch whose test_add passes in those runs (`1`) of all, which go on at once: each takes a number."""
     body = (
-        f"    with open({str(counter)!r}, 'a+') as file:\n        file.write('x')\n        file.flush()\n"
-        f"        file.seek(0)\n        assert '{passing}'[len(file.read()) - 1] == '1'\n"
+        "    import itertools\n    for number in itertools.count():\n        try:\n"
+        f"            open({str(counter)!r} + str(number), 'x').close()\n            break\n"
+        f"        except FileExistsError:\n            pass\n    assert '{passing}'[number] == '1'\n"
     )
     return patch_of(calc, {"tests/test_calc.py": OLD_TESTS + "\n\ndef test_add():\n" + body})
 

@@ -52,6 +52,8 @@ def test_most_passes_decide_where_the_votes_leave_it_open() -> None:
     open_ = task("abc", "", "FFF")  # no script passes any
     assert asked(SMALL, open_) == ["a", "b", "c"]
     assert choice(SMALL, compared(open_, "abc", "b", "c", "b", "b", "b")) == {"b": 1.0}
+    for first in "abc":  # a choice counts as well where the order has it first already
+        assert choice(SMALL, compared(open_, "abc", first, first)) == {first: 1.0}
     undecided = compared(open_, "abc", "b", "c", "b", "c", "a", "(b)")
     assert choice(SMALL, undecided) == choice(SMALL, open_) == choice("ours", open_)
 
