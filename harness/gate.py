@@ -71,7 +71,7 @@ class Gate:
         """Whether the shared thing was away and is back; False where it was there all the time."""
         async with self._closed:
             if self._given_up:
-                # Who waited here is cancelled; we come from an answer that arrived in that moment, and are next.
+                # All callers are being cancelled. This one is not yet, for its answer came in that very moment.
                 await anyio.sleep_forever()
             if self._outages > before:
                 return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import anyio
@@ -12,3 +13,12 @@ async def until(reached: Callable[[], bool], seconds: float = 240.0) -> None:
     with anyio.fail_after(seconds):
         while not reached():  # noqa: ASYNC110
             await anyio.sleep(0.01)
+
+
+def wait_until(reached: Callable[[], bool], seconds: float = 240.0) -> None:
+    """As `until`, in a test that has no event loop."""
+    end = time.monotonic() + seconds
+    while not reached():
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(0.05)

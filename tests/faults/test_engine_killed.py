@@ -20,6 +20,7 @@ from harness.batch_record import BatchSummary
 from harness.journal import FILE_NAME
 from sandbox.profile import RUN
 from tests.harness.conftest import ISSUE, RULES, git, make_repo
+from tests.waiting import wait_until
 
 __all__ = ["make_repo"]
 
@@ -68,7 +69,7 @@ class Engine:
     def containers(self) -> list[str]:
         client = docker.DockerClient(self.url)
         try:
-            return [each.name for each in client.containers.list(all=True, filters={"label": RUN})]
+            return [each.name for each in client.containers.list(all=True, filters={"label": RUN}, ignore_removed=True)]
         finally:
             client.close()
 
@@ -184,7 +185,7 @@ def test_row_20_an_engine_that_is_killed_and_comes_back_costs_nothing_but_time(
     summary = BatchSummary.model_validate_json((tmp_path / "run/summary.json").read_bytes())
     assert summary.counts == {"selected": TASKS}
     assert executions(tmp_path / "run") == whole, "each is journaled once, none as lost"
-    assert engine.containers() == []
+    wait_until(lambda: not engine.containers(), 60.0)
 
 
 def test_row_20_an_engine_that_stays_dead_stops_the_run_and_it_goes_on_later(
@@ -205,4 +206,4 @@ def test_row_20_an_engine_that_stays_dead_stops_the_run_and_it_goes_on_later(
     ended(start("whole"), 0)
     assert before > 0
     assert predictions(tmp_path / "run") == predictions(tmp_path / "whole")
-    assert engine.containers() == [], "also those of the run that had to leave them"
+    wait_until(lambda: not engine.containers(), 60.0)  # also those of the run that had to leave them

@@ -56,7 +56,8 @@ def containers_of(process: int) -> list[str]:
     """Names of the containers whose labels say that a process made them."""
     client = docker.from_env()
     try:
-        found = client.containers.list(all=True, filters={"label": RUN})
+        # Those of other tests come and go meanwhile.
+        found = client.containers.list(all=True, filters={"label": RUN}, ignore_removed=True)
         return [each.name for each in found if str(process) in each.labels.values()]
     finally:
         client.close()

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from sandbox.unpacked import Unpacked, Unpacker
 from sandbox.walls import NOBODY, why_not
 from tests.conformance.conftest import ENVIRONMENT, walled_in
 from tests.conformance.repository import Repository
+from tests.waiting import wait_until
 
 pytestmark = [
     pytest.mark.bubblewrap,
@@ -291,10 +292,4 @@ def test_a_killed_host_takes_its_places_along(repository: Repository, image: Unp
         assert host.stdout.readline() == b"open\n"
         assert walled_in(run_id)
         host.send_signal(signal.SIGKILL)
-    until(lambda: not walled_in(run_id))
-
-
-def until(happened: Callable[[], bool]) -> None:
-    """The test's own deadline ends a wait that is in vain."""
-    while not happened():
-        time.sleep(0.05)
+    wait_until(lambda: not walled_in(run_id))

@@ -10,7 +10,7 @@ import sys
 import tarfile
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +24,7 @@ from sandbox.docker import DockerBackend, DockerSettings
 from sandbox.errors import DiskFull, EngineUnavailable, EnvironmentUnavailable, SandboxLost
 from sandbox.script import Verdict, run_script
 from tests.conformance.repository import CALC, HIDDEN_FIX, Repository, git
+from tests.waiting import until
 
 QUICK = Limits(seconds=30.0, memory_bytes=512 * 1024**2)
 BASE = "bestpatch/python:3.11"
@@ -103,14 +104,6 @@ async def test_no_engine(tmp_path: Path, repository: Repository) -> None:
     await backend.close()
 
 
-def wait_until(removed: Callable[[], bool]) -> None:
-    """Another process of these tests may have begun to remove a container: then the engine is still at it."""
-    until = time.monotonic() + 60
-    while not removed():
-        assert time.monotonic() < until, "it is still there"
-        time.sleep(0.2)
-
-
 def names(client: Client) -> list[str]:
     return [name for found in client.containers(profile.RUN) for name in found["Names"]]
 
@@ -127,7 +120,8 @@ async def test_containers_of_dead_runs_are_reaped_and_others_are_not(
     client.create(sandbox.digest, kept, host={}, labels=mine)
     try:
         await backend.open(Recipe(base="python:3.11"), repository.snapshot, run_id="reaper")
-        wait_until(lambda: f"/{orphan}" not in names(client))
+        # Another process of these tests may have begun to remove it: then the engine is still at it.
+        await until(lambda: f"/{orphan}" not in names(client))
         assert f"/{kept}" in names(client)
     finally:
         client.remove(kept)
@@ -159,7 +153,7 @@ async def test_a_killed_process_leaves_nothing_for_long(sandbox: Sandbox, client
     backend = DockerBackend()
     await backend._connect()  # pyright: ignore[reportPrivateUsage]
     await backend.close()
-    wait_until(lambda: not client.containers(f"{profile.RUN}=killed"))
+    await until(lambda: not client.containers(f"{profile.RUN}=killed"))
 
 
 @pytest.mark.docker
