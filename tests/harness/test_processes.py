@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Generator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -83,8 +84,12 @@ async def solved(
 
 def workers() -> list[int]:
     """Worker processes of this one."""
-    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    return [pid for pid in map(int, children) if b"harness.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    found: list[int] = []
+    for pid in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split():
+        with suppress(OSError):  # it has gone meanwhile
+            if b"harness.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(int(pid))
+    return found
 
 
 def solvers(run: Path) -> set[str]:
@@ -173,7 +178,8 @@ async def test_when_no_worker_lives_the_run_is_stopped(server: AnswerServer, tmp
     async def kill() -> None:
         while True:
             for pid in workers():
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             await anyio.sleep(0.01)
 
     async with anyio.create_task_group() as group:

@@ -59,7 +59,7 @@ def servers(log: Path) -> list[int]:
     found: list[int] = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            argv = (folder / "cmdline").read_text().split("\0")
+            argv = (folder / "cmdline").read_text("utf-8", "replace").split("\0")
         except OSError:
             continue
         if argv[0].endswith("llama-server") and ports[-1] in argv:
