@@ -88,6 +88,7 @@ def ended(process: subprocess.Popen[str], code: int) -> str:
     return said
 
 
+@pytest.mark.timeout(900)  # a busy machine takes more lives, each a start
 def test_row_22_killed_at_random_moments_it_ends_as_if_nothing_had_been(
     start: Start, server: AnswerServer, tmp_path: Path
 ) -> None:

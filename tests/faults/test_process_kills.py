@@ -49,6 +49,7 @@ def asked(server: AnswerServer, number: int) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.timeout(900)  # a busy machine takes more lives, each a start
 def test_row_22_killed_at_random_moments_it_ends_as_if_nothing_had_been(
     start: Start, server: AnswerServer, tmp_path: Path
 ) -> None:
