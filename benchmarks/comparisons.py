@@ -12,6 +12,7 @@ compared again; where the model fails, the shortlist is left out.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -180,8 +181,7 @@ async def grounds(
 def drop_half_a_line(path: Path) -> None:
     """What was being written when an earlier run was killed goes; all before it stays."""
     if path.is_file():
-        data = path.read_bytes()
-        path.write_bytes(data[: data.rfind(b"\n") + 1])
+        os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
 
 async def ask(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import anyio
 
@@ -21,4 +22,16 @@ def wait_until(reached: Callable[[], bool], seconds: float = 240.0) -> None:
     while not reached():
         if time.monotonic() > end:
             raise TimeoutError
-        time.sleep(0.05)
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs any code; one that is dead and not yet waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
+def wait_gone(pids: Sequence[int], seconds: float = 15.0) -> None:
+    wait_until(lambda: not any(map(alive, pids)), seconds)

@@ -24,6 +24,7 @@ sys.path.append(str(ROOT / "benchmarks"))
 from answers import AnswerServer  # noqa: E402
 
 from tests.faults.drive_batch import MODEL, answer  # noqa: E402
+from tests.waiting import wait_until  # noqa: E402
 
 Start = Callable[..., "subprocess.Popen[str]"]
 TASKS = 6
@@ -129,8 +130,7 @@ def test_row_22_a_torn_last_line_of_a_journal_is_passed_over(
     server.seconds = 0.05
     run = tmp_path / "run"
     process = start(run, count=2)
-    while len(server.answered) < 4:
-        time.sleep(0.01)
+    wait_until(lambda: len(server.answered) >= 4)
     process.kill()
     process.communicate()
     logs = list(run.glob(f"tasks/*/{FILE_NAME}-wal"))
@@ -211,8 +211,7 @@ def test_row_23_a_signal_leaves_a_partial_report_and_the_run_goes_on(
 def test_row_23_a_second_signal_ends_it_at_once(start: Start, server: AnswerServer, tmp_path: Path) -> None:
     server.seconds = 600.0
     process = start(tmp_path / "run")
-    while not server.asked:
-        time.sleep(0.01)
+    wait_until(lambda: bool(server.asked))
     for _ in range(100):  # the second one may come before the first was seen: then it is the first
         process.send_signal(signal.SIGINT)
         try:
@@ -231,8 +230,7 @@ def test_row_31_a_second_run_on_the_same_directory_is_told_who_has_it(
     server.seconds = 3600.0
     run = tmp_path / "run"
     first = start(run)
-    while not server.asked:
-        time.sleep(0.01)
+    wait_until(lambda: bool(server.asked))
     said = ended(start(run), 2)
     assert f"{run} is in use by process {first.pid} on " in said
     assert "--run" in said

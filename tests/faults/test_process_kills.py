@@ -23,6 +23,7 @@ from tests.faults.test_batch_kills import (
     start,
     summary_of,
 )
+from tests.waiting import alive, wait_gone, wait_until
 
 sys.path.append(str(ROOT / "benchmarks"))
 from answers import AnswerServer
@@ -36,17 +37,8 @@ def workers(parent: int) -> list[int]:
     return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
-def at_work(pid: int) -> bool:
-    """Whether a process runs any code; one that is dead and not yet waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except OSError:
-        return False
-
-
 def asked(server: AnswerServer, number: int) -> None:
-    while len(server.asked) < number:
-        time.sleep(0.01)
+    wait_until(lambda: len(server.asked) >= number)
 
 
 @pytest.mark.timeout(900)  # a busy machine takes more lives, each a start
@@ -67,10 +59,7 @@ def test_row_22_killed_at_random_moments_it_ends_as_if_nothing_had_been(
             time.sleep(dice.uniform(0.0, 0.3))
             process.kill()
             process.wait()
-            deadline = time.monotonic() + 60
-            while any(map(at_work, children)):
-                assert time.monotonic() < deadline, "a worker has outlived its parent"
-                time.sleep(0.01)
+            wait_gone(children, 60.0)  # none outlives its parent
         else:
             ended(process, 0)
         again = [call.key for call in server.asked[before:]]
@@ -101,7 +90,7 @@ def test_row_23_a_signal_leaves_partial_reports_and_the_run_goes_on(
     said = ended(process, 130)
     assert "stopping" in said
     assert "has ended" not in said, "no worker was lost"
-    assert not any(map(at_work, children))
+    assert not any(map(alive, children))
     summary = summary_of(run)
     assert summary.interrupted
     assert 0 < summary.counts["selected"] < TASKS
@@ -126,10 +115,7 @@ def test_row_23_a_second_signal_ends_workers_as_well(start: Start, server: Answe
     assert any("stopping" in line for line in process.stderr)
     process.send_signal(signal.SIGINT)
     ended(process, 130)
-    deadline = time.monotonic() + 60
-    while any(map(at_work, children)):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_gone(children, 60.0)
 
 
 def test_row_31_begun_again_at_once_no_task_fails_of_a_worker_that_is_dying(

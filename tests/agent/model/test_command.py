@@ -10,7 +10,7 @@ import pytest
 
 from agent.errors import ModelUnavailable
 from agent.model.command import CommandFailed, pip_command, run_command
-from tests.agent.model.test_process import wait_gone
+from tests.waiting import wait_gone
 
 
 async def test_lines_are_told_and_logged(tmp_path: Path) -> None:

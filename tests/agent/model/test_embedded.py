@@ -27,8 +27,8 @@ from agent.model.process import served
 from agent.model.profile import profile_for
 from agent.model.weights import weights_for, weights_path
 from agent.model.xllama import install_wheel, launch_xllama
-from tests.agent.model.test_process import wait_gone
 from tests.conformance.test_model import CACHE
+from tests.waiting import wait_gone
 
 pytestmark = [pytest.mark.model, pytest.mark.timeout(1800)]
 

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import anyio
@@ -17,6 +16,7 @@ import pytest
 
 from agent.errors import ModelUnavailable
 from agent.model.process import Launch, Server, is_free, served
+from tests.waiting import alive, wait_gone
 
 # A child that serves /health and starts a child of its own, whose ids it prints.
 SERVER = """
@@ -44,20 +44,6 @@ def launch(program: str = SERVER, seconds: float = 20.0) -> Launch:
 def pids(log: Path) -> list[int]:
     lines = [line.split() for line in log.read_text().splitlines() if line.startswith("pids")]
     return [int(pid) for pid in lines[-1][1:3]]
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_gone(which: list[int], seconds: float = 15.0) -> None:
-    until = time.monotonic() + seconds
-    while any(alive(pid) for pid in which):
-        assert time.monotonic() < until, f"still alive: {which}"
-        time.sleep(0.05)
 
 
 async def killed(server: Server, log: Path) -> None:

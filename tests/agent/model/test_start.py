@@ -21,7 +21,7 @@ from agent.model.serving import Serving
 from agent.model.spec import Vllm
 from agent.model.start import Place, started
 from tests.agent.model.standin_vllm import make
-from tests.agent.model.test_process import alive
+from tests.waiting import alive
 
 MODEL = "Qwen/Qwen2.5-Coder-1.5B-Instruct"
 
