@@ -6,8 +6,12 @@ import asyncio
 import json
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -171,8 +175,9 @@ class Sent:
         return self.tokens / self.seconds
 
 
-def bodies(calls: Iterable[Call], model: str, *, exact: bool) -> list[dict[str, Any]]:
-    """Requests like the recorded ones. `exact`: each writes as many tokens as the recorded answers had on average."""
+def bodies(calls: Iterable[Call], model: str, *, exact: bool, without: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Requests like the recorded ones. `exact`: each writes as many tokens as the recorded answers had on average.
+    `without`: names that are left out of them, such as `seed`."""
     found: list[dict[str, Any]] = []
     for call in calls:
         body: dict[str, Any] = {"model": model, "messages": call.messages, "n": call.n, "seed": call.seed}
@@ -183,7 +188,7 @@ def bodies(calls: Iterable[Call], model: str, *, exact: bool) -> list[dict[str, 
         else:
             body |= {"max_tokens": call.max_tokens, "temperature": 0.0, "n": 1}
             body |= {"stop": call.stop} if call.stop else {}
-        found.append(body)
+        found.append({name: value for name, value in body.items() if name not in without})
     return found
 
 
@@ -202,6 +207,21 @@ def send(server: Server, requests: Sequence[dict[str, Any]], *, at_once: int, pr
     for number, (_, answers) in enumerate(done):
         texts[number::processes] = answers
     return Sent(sum(tokens for tokens, _ in done), seconds, texts)
+
+
+@contextmanager
+def busy(processes: int) -> Generator[None]:
+    """Meanwhile so many processes start interpreters, one after the other, as executions do."""
+    loop = 'while :; do "$0" -c "import typing"; done'
+    started = [
+        subprocess.Popen(["/bin/sh", "-c", loop, sys.executable], start_new_session=True) for _ in range(processes)
+    ]
+    try:
+        yield
+    finally:
+        for process in started:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _sent(server: Server, requests: Sequence[dict[str, Any]], at_once: int) -> tuple[int, list[list[str]]]:

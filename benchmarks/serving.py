@@ -13,7 +13,8 @@
 `pipeline` solves small bugs as one batch, with real sandboxes, in so many `--processes` as `bestpatch batch` would
 take unless told, and records every model call. `scaling` does so on one, two, four and so on of the servers, with
 both ways of routing, and on the one of `--beside` (all GPUs, tensor parallel). `bound` sends the recorded calls
-again, all of them at once, each answer as long as it was, to a server with an empty cache. `edits` sends the editing
+again, all of them at once, each answer as long as it was, to a server with an empty cache; `--in-flight`, `--busy` and
+`--without` say what keeps a server from that. `edits` sends the editing
 turns again at temperature 0, to two servers. `hits` compares what the server's cache had with what one that never
 forgets would have had. `candidates` compares the wall time of a task with eight candidates and with one. `survey`
 describes all source files of a folder, and sends the same prompts again for one token each. `eight` starts each model
@@ -35,7 +36,7 @@ from pathlib import Path
 import anyio
 
 # The first import of a sibling takes this folder off the path and puts the examples' folder on it.
-from calls import bodies, continued, ideal_hits, read_calls, send  # isort: skip
+from calls import bodies, busy, continued, ideal_hits, read_calls, send  # isort: skip
 from figures import table  # isort: skip
 from killed import instances_of  # isort: skip
 from model_servers import forgotten, servers_of, settings_of, shown  # isort: skip
@@ -57,9 +58,9 @@ def bound(options: argparse.Namespace) -> None:
     rates: list[float] = []
     for number in range(options.rounds):
         emptied = forgotten([server])
-        sent = send(
-            server, bodies(calls, options.model, exact=True), at_once=len(calls), processes=options.processes or 4
-        )
+        requests = bodies(calls, options.model, exact=True, without=options.without)
+        with busy(options.busy):
+            sent = send(server, requests, at_once=options.in_flight or len(calls), processes=options.processes or 4)
         rates.append(sent.rate)
         how = "an empty cache" if emptied else "a full cache"
         say(f"round {number + 1}, {how}: {sent.tokens} tokens in {sent.seconds:.1f} s, {sent.rate:.0f}/s")
@@ -182,6 +183,9 @@ def main() -> None:
     parser.add_argument("--processes", type=int, help="of the batch; elsewhere of the client that sends all at once: 4")
     parser.add_argument("--routing", choices=["prefix", "round_robin"], default="prefix", help="with several servers")
     parser.add_argument("--edits", type=int, default=128)
+    parser.add_argument("--in-flight", type=int, help="bound: requests at once; all unless given")
+    parser.add_argument("--busy", type=int, default=0, help="bound: processes that start interpreters meanwhile")
+    parser.add_argument("--without", nargs="*", default=[], help="bound: what requests leave out, such as seed, top_p")
     parser.add_argument("--files", type=int, default=600, help="survey: at most so many")
     parser.add_argument("--specs", nargs="*", default=["embedded"], help="eight: models")
     parser.add_argument("--tokens", type=int, default=256, help="eight: of each answer, at most")

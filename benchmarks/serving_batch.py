@@ -62,6 +62,8 @@ async def measured(options: argparse.Namespace, folder: Path) -> dict[str, int |
     if summary.stopped is not None:
         sys.exit(f"serving: {summary.stopped.message}")
     calls = read_calls(options.recording)
+    if not calls:
+        sys.exit(f"serving: no task came to ask the model; {run} says why")
     written = sum(sum(call.tokens) for call in calls)
     busy = max(call.answered for call in calls) - min(call.asked for call in calls)
     queries, hits = difference(before, after, QUERIES), difference(before, after, HITS)
