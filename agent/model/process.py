@@ -20,6 +20,7 @@ import httpx
 
 from agent.errors import ModelUnavailable
 from agent.model.diagnosis import diagnosed
+from agent.model.pulse import STANDSTILL, Pulse
 from agent.parallel import each
 from sandbox import scratch
 
@@ -46,6 +47,8 @@ class Launch:
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     """Added to our environment, from which keys of other services are taken out."""
     start_seconds: float = 120.0
+    pulse: Pulse | None = None
+    """How its engine is watched, where that may stand still while the server answers."""
     port: int | None = None
     """Where it listens; a free port unless somebody must know it beforehand."""
 
@@ -62,7 +65,7 @@ class Server:
         self._lock = anyio.Lock()
         self._restarts = 0
         self._begins = 0  # where in the log, which earlier runs may have written too, this process begins
-        self._silent: anyio.abc.Process | None = None  # was ended because it did not answer
+        self._given_up: tuple[anyio.abc.Process, str] | None = None  # was ended by us, and why
 
     @property
     def address(self) -> str:
@@ -86,12 +89,13 @@ class Server:
             process = self._process
             if process is None or process.returncode is None:
                 return
-            silent = f"gave no sign of life for {_SILENCE:.0f} s and was ended" if process is self._silent else None
+            ended, why = self._given_up or (None, "")
+            hung = f"{why} and was ended" if process is ended else None
             if self._restarts:
-                again = f", this time it {silent}" if silent else f" ({_end(process.returncode)})"
+                again = f", this time it {hung}" if hung else f" ({_end(process.returncode)})"
                 raise self._failure(f"died a second time{again}")
             self._restarts += 1
-            self._say(f"{self._launch.name} {silent or f'died ({_end(process.returncode)})'}; starting it again")
+            self._say(f"{self._launch.name} {hung or f'died ({_end(process.returncode)})'}; starting it again")
             await self._left()
             await self._spawn()
             await self._wait_healthy()
@@ -104,6 +108,8 @@ class Server:
         while (process := self._process) is not None:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._end_when_silent, process)
+                if self._launch.pulse is not None:
+                    group.start_soon(self._end_when_still, process, self._launch.pulse)
                 await process.wait()
                 group.cancel_scope.cancel()
             await self.revive()
@@ -118,8 +124,16 @@ class Server:
                 starting = self._lock.locked()
                 missed = 0 if answers or starting else missed + 1
                 await anyio.sleep_until(next_look)
+        self._give_up(process, f"gave no sign of life for {_SILENCE:.0f} s")
+
+    async def _end_when_still(self, process: anyio.abc.Process, pulse: Pulse) -> None:
+        """Kill it once its engine does nothing any more."""
+        await pulse.lost(self.address)
+        self._give_up(process, f"stood still for {2 * STANDSTILL:.0f} s")
+
+    def _give_up(self, process: anyio.abc.Process, why: str) -> None:
         if process.returncode is None:
-            self._silent = process
+            self._given_up = process, why
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 

@@ -18,6 +18,7 @@ from agent.model.client import Patience
 from agent.model.diagnosis import gpu_mend_for
 from agent.model.driver import gpu_there
 from agent.model.process import Launch, child_env
+from agent.model.pulse import Pulse
 from agent.model.serving import Gpu, Plan, Serving
 
 _GPUS = TypeAdapter(tuple[Gpu, ...])
@@ -30,6 +31,9 @@ _ENV = {
     "TOKENIZERS_PARALLELISM": "false",
     "PYTHONUNBUFFERED": "1",
 }
+
+_SIGNS = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:kv_cache_usage_perc")
+"""A prompt counts once it is read as a whole, which may take minutes; until then the cache fills with each step."""
 
 _PROBE = """
 import importlib.metadata as metadata, json
@@ -177,7 +181,9 @@ def launch_vllm(model: str, installed: Installed, plan: Plan, serving: Serving, 
     # Weights of 60 GB and compiled graphs take minutes on a cold machine; a download takes longer still.
     seconds = 900.0 if Path(model).is_dir() else 3_600.0
     name = "vllm" if len(plan.devices) == 1 else f"vllm-{replica}"
-    return Launch(name, argv, env={**env, "VLLM_API_KEY": key}, start_seconds=seconds)
+    question = {"model": model, "prompt": "1", "max_tokens": 1}
+    pulse = Pulse(_SIGNS, "/v1/completions", question, key)
+    return Launch(name, argv, env={**env, "VLLM_API_KEY": key}, start_seconds=seconds, pulse=pulse)
 
 
 def _visible(number: int) -> str:

@@ -40,6 +40,9 @@ def test_on_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     assert launch.name == "vllm-1"
     assert "the-key" not in " ".join(argv)
     assert launch.env["VLLM_API_KEY"] == "the-key"
+    assert launch.pulse is not None
+    assert launch.pulse.key == "the-key"
+    assert launch.pulse.question["model"] == "Qwen/Qwen2.5-Coder-32B-Instruct"
 
 
 def test_of_some_gpus_their_own_names(monkeypatch: pytest.MonkeyPatch) -> None:
