@@ -10,7 +10,7 @@ import httpx
 
 STANDSTILL = 120.0
 """Seconds in which an engine has done nothing, and then again as many for an answer to one question. The steps in which
-a long prompt is read take less than a second on a GPU, and half a minute to a whole one on two cores."""
+a long prompt is read take a second or less on a GPU."""
 _ASK_SECONDS = 10.0
 
 

@@ -66,6 +66,7 @@ def test_on_a_cpu() -> None:
     assert "--enforce-eager" in launch.argv(1)
     assert "VLLM_CPU_OMP_THREADS_BIND" not in launch.env
     assert "--tensor-parallel-size" not in launch.argv(1)
+    assert launch.pulse is None
     assert patience_of(CPU).answer_rate < patience_of(GPU).answer_rate
 
 
