@@ -19,6 +19,7 @@ from typing import Any
 import httpx
 
 from agent.model.base import Completion, ModelServer, Profile, Request
+from agent.model.pulse import samples
 
 BLOCK = 16
 """Tokens of a block of vLLM's prefix cache."""
@@ -126,11 +127,9 @@ class Server:
         except httpx.HTTPError:
             return {}
         found: dict[str, float] = {}
-        for line in text.splitlines():
-            name, _, value = line.rpartition(" ")
-            plain = name.partition("{")[0]
-            if plain.startswith("vllm:") and not plain.endswith("_bucket"):
-                found[plain] = found.get(plain, 0.0) + float(value)
+        for name, value in samples(text):
+            if name.startswith("vllm:") and not name.endswith("_bucket"):
+                found[name] = found.get(name, 0.0) + value
         return found
 
     def forget(self) -> bool:
@@ -213,10 +212,10 @@ def send(server: Server, requests: Sequence[dict[str, Any]], *, at_once: int, pr
 def busy(processes: int) -> Generator[None]:
     """Meanwhile so many processes start interpreters, one after the other, as executions do."""
     loop = 'while :; do "$0" -c "import typing"; done'
-    started = [
-        subprocess.Popen(["/bin/sh", "-c", loop, sys.executable], start_new_session=True) for _ in range(processes)
-    ]
+    started: list[subprocess.Popen[bytes]] = []
     try:
+        for _ in range(processes):
+            started.append(subprocess.Popen(["/bin/sh", "-c", loop, sys.executable], start_new_session=True))
         yield
     finally:
         for process in started:

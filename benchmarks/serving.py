@@ -13,9 +13,9 @@
 `pipeline` solves small bugs as one batch, with real sandboxes, in so many `--processes` as `bestpatch batch` would
 take unless told, and records every model call. `scaling` does so on one, two, four and so on of the servers, with
 both ways of routing, and on the one of `--beside` (all GPUs, tensor parallel). `bound` sends the recorded calls
-again, all of them at once, each answer as long as it was, to a server with an empty cache; `--in-flight`, `--busy` and
-`--without` say what keeps a server from that. `edits` sends the editing
-turns again at temperature 0, to two servers. `hits` compares what the server's cache had with what one that never
+again, all of them at once, each answer as long as it was, to a server with an empty cache; with `--in-flight`, `--busy`
+and `--without` as a batch does it, or as it might, to see what costs how much. `edits` sends the editing turns again at
+temperature 0, to two servers. `hits` compares what the server's cache had with what one that never
 forgets would have had. `candidates` compares the wall time of a task with eight candidates and with one. `survey`
 describes all source files of a folder, and sends the same prompts again for one token each. `eight` starts each model
 in turn and asks it for eight answers to one prompt of 4,000 tokens. The key is BESTPATCH_API_KEY. Several URLs, with

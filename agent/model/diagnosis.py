@@ -33,7 +33,6 @@ _QUIET = re.compile(r"^(?:\([^()]*pid=\d+\) ?)*(?:DEBUG|INFO|WARNING) ")
 # How a server ended may tell all; its log then says nothing of it.
 _ENDS = {
     "killed by SIGKILL": "something killed it, most likely for memory: close other programs or take a smaller model",
-    "stood still": "its engine hangs, which its log may explain; of a GPU that fails, `dmesg | grep Xid` tells",
     "no sign of life": "it hangs, which its log may explain; of a GPU that fails, `dmesg | grep Xid` tells",
 }
 

@@ -129,7 +129,7 @@ class Server:
     async def _end_when_still(self, process: anyio.abc.Process, pulse: Pulse) -> None:
         """Kill it once its engine does nothing any more."""
         await pulse.lost(self.address)
-        self._give_up(process, f"stood still for {2 * STANDSTILL:.0f} s")
+        self._give_up(process, f"answered, but its engine gave no sign of life for {2 * STANDSTILL:.0f} s")
 
     def _give_up(self, process: anyio.abc.Process, why: str) -> None:
         if process.returncode is None:

@@ -9,8 +9,8 @@ import anyio
 import httpx
 
 STANDSTILL = 120.0
-"""Seconds in which an engine has done nothing, and then again as many for an answer to one question. The steps in which
-a long prompt is read take a second or less on a GPU."""
+"""Seconds in which an engine has done nothing, and then again as many for an answer to one question. On a GPU no step
+comes near that: it reads some thousand tokens of a prompt at most."""
 _ASK_SECONDS = 10.0
 
 
@@ -44,8 +44,7 @@ class Pulse:
         """The signs, as they are now; none where the server does not give them."""
         try:
             text = (await client.get("/metrics")).raise_for_status().text
-            lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
-            return tuple(float(value) for name, _, value in lines if name.partition("{")[0] in self.signs)
+            return tuple(value for name, value in samples(text) if name in self.signs)
         except (httpx.HTTPError, ValueError):
             return ()
 
@@ -56,3 +55,9 @@ class Pulse:
         except httpx.HTTPError:
             return False
         return True
+
+
+def samples(text: str) -> list[tuple[str, float]]:
+    """Names, without their labels, and values of what `/metrics` gives. Raises ValueError where it is none of that."""
+    lines = [line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#")]
+    return [(name.partition("{")[0], float(value)) for name, _, value in lines]
