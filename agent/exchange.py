@@ -12,14 +12,14 @@ import anyio
 from agent.context.gather import Context
 from agent.context.window import counter
 from agent.errors import ContextTooLong
-from agent.model.base import Completion, Message, Model, Request, Sampling, Stage
+from agent.model.base import Completion, Message, Model, Request, Sampling, Stage, seed_of
 from agent.prompts import test_writing
 from agent.prompts.shared import system_message
 from agent.snippet import Symbols
 from agent.suspects import subject
 from agent.task import Task
 from agent.trajectory import Outcome, Recorder, Turn
-from sandbox.base import Limits, Patch, Sandbox, digest_of
+from sandbox.base import Limits, Patch, Sandbox
 from sandbox.errors import SandboxLost, SandboxTimeout
 from sandbox.script import ScriptRun, run_script
 
@@ -104,7 +104,7 @@ class Ground:
             profile.temperature + (_HOTTER if turn and self.draws_anew else 0.0),
             profile.top_p,
             profile.edit_tokens if stage is Stage.EDITING else profile.script_tokens,
-            int(digest_of(str(self.seed), trajectory, stage, str(turn))[:8], 16) & 0x7FFFFFFF,
+            seed_of(self.seed, self.task.issue, trajectory, stage, str(turn)),
         )
 
 

@@ -23,7 +23,7 @@ import anyio
 
 from agent.context.gather import Context
 from agent.errors import ModelError
-from agent.model.base import Completion, Message, Model, Profile, Request, Sampling, Stage
+from agent.model.base import Completion, Message, Model, Profile, Request, Sampling, Stage, seed_of
 from agent.prompts.shared import system_message
 from agent.snippet import Script, ScriptProblem, Symbols, code_blocks, read_script
 from agent.task import Task
@@ -183,7 +183,7 @@ class _Pass:
         self._name = f"comparison-{number}"
         # With two candidates the third pass has the order of the second again: drawn anew, it is another opinion.
         hot = (model.profile.temperature, model.profile.top_p) if number > 1 else (0.0, 1.0)
-        self._sampling = Sampling(*hot, model.profile.script_tokens, seed + number if number > 1 else seed)
+        self._sampling = Sampling(*hot, model.profile.script_tokens, seed_of(seed, task.issue, self._name))
         self._diffs = diffs
         self._limits = limits
         self._limiter = limiter

@@ -14,7 +14,7 @@ from agent.context.sources import Source, sources
 from agent.context.survey import survey
 from agent.context.window import Count, block, counter, pack
 from agent.errors import ContextTooLong, ModelReplyInvalid, ModelTimeout
-from agent.model.base import Completion, Model, Profile, Request, Sampling, Stage
+from agent.model.base import Completion, Model, Profile, Request, Sampling, Stage, seed_of
 from agent.parallel import each
 from agent.prompts.survey import rank, rank_schema
 from agent.task import Task
@@ -203,7 +203,11 @@ async def _asked(
     # A path is at most some 40 tokens; a grammar keeps the answer to paths that exist.
     schema = rank_schema(paths, settings.most)
     sampling = Sampling(
-        0.0 if n == 1 else 0.7, 1.0 if n == 1 else 0.95, 60 + 40 * settings.most, _seed(seed, name), json_schema=schema
+        0.0 if n == 1 else 0.7,
+        1.0 if n == 1 else 0.95,
+        60 + 40 * settings.most,
+        seed_of(seed, task.issue, name),
+        json_schema=schema,
     )
     answers: tuple[Completion, ...] = ()
     for attempt in range(2):
@@ -219,7 +223,3 @@ async def _asked(
             return rankings
     recorder.note("ranking_failed", {"trajectory": name, "error": "no ranking could be read"})
     return []
-
-
-def _seed(seed: int, name: str) -> int:
-    return int(digest_of(str(seed), name)[:8], 16) & 0x7FFFFFFF

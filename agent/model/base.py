@@ -40,6 +40,15 @@ class Sampling:
     """A JSON schema (as JSON text) that the server is asked to keep to."""
 
 
+def seed_of(seed: int, issue: str, *names: str) -> int:
+    """A server's seed, from a run's seed, for what `names` say is drawn for an issue.
+
+    The issue is part of it because a server draws by the seed alone: with the same seeds all tasks of a batch have the
+    same luck, and a batch of a hundred tasks says no more than its eight trajectories do (docs/decisions/0023).
+    """
+    return int(digest_of(str(seed), issue, *names)[:8], 16) & 0x7FFFFFFF
+
+
 @dataclass(frozen=True)
 class Request:
     """One call of a model. Two requests with the same `key` are the same question."""

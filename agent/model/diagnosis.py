@@ -69,6 +69,10 @@ _MENDS = (
         "serve.tensor_parallel",
     ),
     (
+        r"model runner v2 does not yet support|not yet supported by the v2 model runner",
+        "what serve.arguments ask for needs vLLM's first model runner: set VLLM_USE_V2_MODEL_RUNNER=0",
+    ),
+    (
         r"greater than the derived max_model_len",
         "the model was made for a shorter context: lower serve.context_tokens",
     ),

@@ -27,6 +27,8 @@ class Facts:
     cell: int = 0
     heads: int = 0
     length: int | None = None
+    architecture: str = ""
+    """The class that models of this kind have in transformers and vLLM, such as `Qwen2ForCausalLM`; "": not known."""
 
 
 def facts_of(model: str) -> Facts:
@@ -39,7 +41,29 @@ def facts_of(model: str) -> Facts:
     heads, layers = _int(config, "num_attention_heads"), _int(config, "num_hidden_layers")
     width = _int(config, "head_dim") or (_int(config, "hidden_size") // heads if heads else 0)
     cell = 2 * layers * (_int(config, "num_key_value_heads") or heads) * width * 2  # keys and values, two bytes each
-    return Facts(weights, cell or weights // _CELLS, heads, length if isinstance(length, int) else None)
+    return Facts(
+        weights,
+        cell or weights // _CELLS,
+        heads,
+        length if isinstance(length, int) else None,
+        _architecture(config) if config else _architecture_by_name(model),
+    )
+
+
+def _architecture(config: Mapping[str, Any]) -> str:
+    match config:
+        case {"text_config": _}:  # a part of such a model may name a class of its own
+            return ""
+        case {"architectures": [str(name), *_]}:
+            return name
+        case _:
+            return ""
+
+
+def _architecture_by_name(model: str) -> str:
+    """Of `Qwen2.5-Coder-32B-Instruct` and its like, and not of models that also see or hear, or of experts."""
+    dense = re.search(r"qwen2(\.5)?-((coder|math)-)?\d+(\.\d+)?b(?!-a\d|\w)", model.rpartition("/")[2], re.IGNORECASE)
+    return "Qwen2ForCausalLM" if dense else ""
 
 
 def _weights_by_name(model: str) -> int:

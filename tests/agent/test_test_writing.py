@@ -97,6 +97,20 @@ async def test_a_small_model_is_asked_anew_and_a_little_hotter(monkeypatch: pyte
     assert "does not show the issue" in memory.turns[0].feedback
 
 
+def test_tasks_of_a_batch_are_drawn_with_luck_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server draws by the seed alone; answer `j` of a request has seed + j."""
+    seeds = [
+        ground.sampling(f"trajectory-{number}", stage, turn).seed + answer
+        for ground in (ground_of(monkeypatch, [], issue=f"issue {n}")[0] for n in range(20))
+        for stage in (Stage.TEST_WRITING, Stage.EDITING)
+        for number in range(4)
+        for turn in range(3)
+        for answer in range(8)
+    ]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**31 + 8 for seed in seeds)
+
+
 async def test_at_the_limit_the_most_useful_script_is_kept_as_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
     ground, _, _, _ = ground_of(monkeypatch, [Rule(BLIND, turn=0), Rule(BROKEN)])
     script = await write_script(ground, "trajectory-0", 3)

@@ -52,8 +52,8 @@ def make_script(
     return TestScript(ScriptId(f"script-{name}"), source, valid, f"trajectory-{author or 'script-' + name}", run)
 
 
-def task(test_command: str | None = None) -> Task:
-    return Task(TaskId("t"), "x must be 1", "demo", "0" * 40, ImageName("none"), test_command=test_command)
+def task(test_command: str | None = None, issue: str = "x must be 1") -> Task:
+    return Task(TaskId("t"), issue, "demo", "0" * 40, ImageName("none"), test_command=test_command)
 
 
 def context(tree: Tree | None = None) -> Context:

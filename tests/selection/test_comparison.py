@@ -36,9 +36,10 @@ async def held(
     turns: int = 4,
     recorder: ListRecorder | None = None,
     most: int = MOST_PASSES,
+    issue: str = "x must be 1",
 ) -> Comparison:
     return await compare(
-        task(),
+        task(issue=issue),
         context(),
         classes,
         fake,

@@ -90,7 +90,11 @@ async def test_only_the_first_two_passes_are_drawn_cold(fake: FakeSandbox) -> No
     await held(fake, model, turns=2)
     drawn = {request.trajectory: request.sampling for request in model.requests}
     assert [drawn[f"comparison-{n}"].temperature for n in range(5)] == [0.0, 0.0, *[STRONG.temperature] * 3]
-    assert len({drawn[f"comparison-{n}"].seed for n in (0, 2, 3, 4)}) == 4
+    seeds = {drawn[f"comparison-{n}"].seed for n in range(5)}
+    assert len(seeds) == 5
+    other = judges(1, 2, 2, 2, 2)
+    await held(fake, other, turns=2, issue="x must not be 0")
+    assert not seeds & {request.sampling.seed for request in other.requests}
 
 
 @pytest.mark.parametrize("count", range(2, 7))

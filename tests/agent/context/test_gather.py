@@ -44,9 +44,10 @@ async def gathered(
     cache: Path,
     profile: Profile = SMALL,
     settings: GatherSettings | None = None,
+    task: Task = TASK,
 ) -> tuple[Context, ScriptedModel, Memory]:
     model, memory = ScriptedModel(rules, profile), Memory()
-    context = await gather(TASK, tree(files), model, cache=cache, seed=0, recorder=memory, settings=settings)
+    context = await gather(task, tree(files), model, cache=cache, seed=0, recorder=memory, settings=settings)
     return context, model, memory
 
 
@@ -201,6 +202,16 @@ async def test_on_a_slow_machine_the_order_by_words_votes_with_the_model(tmp_pat
     context, _, _ = await gathered(many(), rules, tmp_path)
     # first by words and unnamed by the model, against first by the model and unnamed by words: a tie, by path
     assert context.paths[:2] == ("pkg/clock.py", "pkg/module_03.py")
+
+
+async def test_rankings_of_another_issue_are_drawn_with_luck_of_their_own(tmp_path: Path) -> None:
+    rules = [Rule(SUMMARY, stage=Stage.SURVEY), ranked("pkg/clock.py")]
+    tasks = (TASK, TASK, replace(TASK, issue="`parse_duration` fails on a blank."))
+    asked = [(await gathered(many(), rules, tmp_path, task=task))[1].requests for task in tasks]
+    seeds = [[r.sampling.seed for r in requests if r.stage is Stage.RANKING] for requests in asked]
+    assert seeds[0] == seeds[1]
+    assert seeds[0]
+    assert not set(seeds[0]) & set(seeds[2])
 
 
 async def test_a_fast_server_ranks_in_different_orders(tmp_path: Path) -> None:

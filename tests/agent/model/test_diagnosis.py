@@ -41,6 +41,11 @@ def test_a_cause_of_several_lines(tmp_path: Path) -> None:
     assert "errors.pydantic.dev" not in message
 
 
+def test_what_the_second_runner_cannot_do(tmp_path: Path) -> None:
+    cause = "ValueError: Model Runner V2 does not yet support: custom logits processors"
+    assert "set VLLM_USE_V2_MODEL_RUNNER=0" in told(tmp_path / "log", failed_before_engine(cause))
+
+
 def test_of_several_causes_the_one_with_a_mend(tmp_path: Path) -> None:
     """The other worker has lost this one."""
     text = failed_in_worker("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB.")
