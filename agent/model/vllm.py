@@ -35,6 +35,8 @@ _ENV = {
 }
 
 _RUNNER = "VLLM_USE_V2_MODEL_RUNNER"
+_V1_ONLY = ("--speculative", "-sc", "--logits-processors")
+"""Arguments that vLLM's second model runner may refuse."""
 
 _SIGNS = ("vllm:prompt_tokens_total", "vllm:generation_tokens_total", "vllm:kv_cache_usage_perc")
 """A prompt counts once it is read as a whole, which may take minutes; until then the cache fills with each step."""
@@ -198,7 +200,8 @@ def _runner(model: str, installed: Installed, serving: Serving) -> dict[str, str
     The first draws each answer that has a seed by itself, one after the other, and all of ours have one: an H200 with a
     1.5B gives 11,800 tokens/s with it, 20,500 with the second (docs/performance.md), vLLM's own choice for Qwen3.
     """
-    able = serving.speculation == "none" and _since(installed.version, (0, 24))
+    lacks = serving.speculation != "none" or any(one.startswith(_V1_ONLY) for one in serving.arguments)
+    able = not lacks and _since(installed.version, (0, 24))
     asked = able and _RUNNER not in os.environ and facts_of(model).architecture == "Qwen2ForCausalLM"
     return {_RUNNER: "1"} if asked else {}
 

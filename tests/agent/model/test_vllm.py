@@ -70,6 +70,8 @@ QWEN2 = "Qwen/Qwen2.5-Coder-7B-Instruct"
         (QWEN2, replace(GPU, version="0.24.1rc1.dev3+gabc"), Serving(), True),
         (QWEN2, replace(GPU, version="0.23.2"), Serving(), False),
         (QWEN2, replace(GPU, version="dev"), Serving(), False),
+        (QWEN2, GPU, Serving(arguments=("--attention-backend", "FLASH_ATTN")), True),
+        (QWEN2, GPU, Serving(arguments=("--speculative-config", "{}")), False),
         (QWEN2, GPU, Serving(speculation="ngram"), False),
         ("Qwen/Qwen3-8B", GPU, Serving(), False),
     ],
