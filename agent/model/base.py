@@ -44,7 +44,7 @@ def seed_of(seed: int, issue: str, *names: str) -> int:
     """A server's seed, from a run's seed, for what `names` say is drawn for an issue.
 
     The issue is part of it because a server draws by the seed alone: with the same seeds all tasks of a batch have the
-    same luck, and a batch of a hundred tasks says no more than its eight trajectories do (docs/decisions/0023).
+    same luck, and count as independent where they are not (docs/decisions/0023).
     """
     return int(digest_of(str(seed), issue, *names)[:8], 16) & 0x7FFFFFFF
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import anyio
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 STANDSTILL = 120.0
 """Seconds in which an engine has done nothing, and then again as many for an answer to one question. On a GPU no step
@@ -59,5 +60,9 @@ class Pulse:
 
 def samples(text: str) -> list[tuple[str, float]]:
     """Names, without their labels, and values of what `/metrics` gives. Raises ValueError where it is none of that."""
-    lines = [line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#")]
-    return [(name.partition("{")[0], float(value)) for name, _, value in lines]
+    try:
+        return [
+            (sample.name, sample.value) for family in text_string_to_metric_families(text) for sample in family.samples
+        ]
+    except LookupError as error:  # of a label that does not end
+        raise ValueError(str(error)) from error

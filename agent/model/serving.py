@@ -71,6 +71,8 @@ class Plan:
     context_tokens: int
     sequences: int
     memory_share: float | None = None
+    architecture: str = ""
+    """The model's; see `Facts`."""
 
     def told(self) -> str:
         """In one line, for people."""
@@ -91,7 +93,8 @@ def planned(model: str, facts: Facts, gpus: Sequence[Gpu], profile: Profile, wan
     if not gpus:
         if (wanted.replicas or 1) > 1 or (wanted.tensor_parallel or 1) > 1:
             raise ModelUnavailable("several replicas need several GPUs, and none is visible; leave out serve.replicas")
-        return Plan(((),), context, wanted.sequences or max(16, profile.parallel))
+        sequences = wanted.sequences or max(16, profile.parallel)
+        return Plan(((),), context, sequences, architecture=facts.architecture)
     share = wanted.memory_share or _free_share(gpus)
     room = min(gpu.memory for gpu in gpus) * share - _ASIDE
     _check_quantization(wanted, gpus)
@@ -114,7 +117,8 @@ def planned(model: str, facts: Facts, gpus: Sequence[Gpu], profile: Profile, wan
         context = min(context, cells)
     replicas = wanted.replicas or len(gpus) // width
     devices = tuple(tuple(range(number * width, (number + 1) * width)) for number in range(replicas))
-    return Plan(devices, context, wanted.sequences or _sequences(cells, profile), round(share, 3))
+    sequences = wanted.sequences or _sequences(cells, profile)
+    return Plan(devices, context, sequences, round(share, 3), facts.architecture)
 
 
 def _free_share(gpus: Sequence[Gpu]) -> float:

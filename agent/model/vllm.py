@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,13 +11,13 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+from packaging.version import InvalidVersion, Version
 from pydantic import TypeAdapter
 
 from agent.errors import ModelUnavailable
 from agent.model.client import Patience
 from agent.model.diagnosis import gpu_mend_for
 from agent.model.driver import gpu_there
-from agent.model.facts import facts_of
 from agent.model.process import Launch, child_env
 from agent.model.pulse import Pulse
 from agent.model.serving import Gpu, Plan, Serving
@@ -157,7 +156,7 @@ def launch_vllm(model: str, installed: Installed, plan: Plan, serving: Serving, 
     if devices:
         options += ["--tensor-parallel-size", str(len(devices)), "--gpu-memory-utilization", str(plan.memory_share)]
         env |= {"CUDA_VISIBLE_DEVICES": ",".join(_visible(number) for number in devices)}
-        env |= _runner(model, installed, serving)
+        env |= _runner(installed, plan, serving)
     else:
         # 4 GiB of cells hold about 150k tokens of a 1.5B; the build's own default is half of the machine.
         env |= {"VLLM_CPU_KVCACHE_SPACE": os.environ.get("VLLM_CPU_KVCACHE_SPACE", "4")}
@@ -194,21 +193,24 @@ def launch_vllm(model: str, installed: Installed, plan: Plan, serving: Serving, 
     return Launch(name, argv, env={**env, "VLLM_API_KEY": key}, start_seconds=seconds, pulse=pulse)
 
 
-def _runner(model: str, installed: Installed, serving: Serving) -> dict[str, str]:
+def _runner(installed: Installed, plan: Plan, serving: Serving) -> dict[str, str]:
     """What asks vLLM for its second model runner, where it would take the first by itself and the second can serve.
 
     The first draws each answer that has a seed by itself, one after the other, and all of ours have one: an H200 with a
     1.5B gives 11,800 tokens/s with it, 20,500 with the second (docs/performance.md), vLLM's own choice for Qwen3.
     """
-    lacks = serving.speculation != "none" or any(one.startswith(_V1_ONLY) for one in serving.arguments)
-    able = not lacks and _since(installed.version, (0, 24))
-    asked = able and _RUNNER not in os.environ and facts_of(model).architecture == "Qwen2ForCausalLM"
-    return {_RUNNER: "1"} if asked else {}
+    if _RUNNER in os.environ or plan.architecture != "Qwen2ForCausalLM":
+        return {}
+    refused = serving.speculation != "none" or any(one.startswith(_V1_ONLY) for one in serving.arguments)
+    return {_RUNNER: "1"} if not refused and _has_both(installed.version) else {}
 
 
-def _since(version: str, first: tuple[int, int]) -> bool:
-    found = re.match(r"(\d+)\.(\d+)", version)
-    return found is not None and (int(found[1]), int(found[2])) >= first
+def _has_both(version: str) -> bool:
+    """Whether this vLLM has a second model runner that is fit for use."""
+    try:
+        return Version(version).release >= (0, 24)
+    except InvalidVersion:
+        return False
 
 
 def _visible(number: int) -> str:

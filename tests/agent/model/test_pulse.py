@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.errors import ModelUnavailable
 from agent.model import pulse
 from agent.model.process import Launch, Server, served
-from agent.model.pulse import Pulse
+from agent.model.pulse import Pulse, samples
 from tests.waiting import until
 
 SECONDS = 0.2
@@ -95,9 +97,10 @@ async def test_an_engine_that_stands_still_is_started_again(tmp_path: Path) -> N
     assert said == ["child answered, but its engine gave no sign of life for 240 s and was ended; starting it again"]
 
 
-async def test_an_engine_at_work_is_not_asked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("case", ["at work", "silent"])
+async def test_an_engine_at_work_and_one_that_counts_nothing_are_not_asked(tmp_path: Path, case: str) -> None:
     said: list[str] = []
-    (tmp_path / "at work").touch()
+    (tmp_path / case).touch()
     async with watched(tmp_path, said):
         (tmp_path / "stuck").touch()
         await until(lambda: count(tmp_path / "looks") >= 5)
@@ -113,15 +116,6 @@ async def test_a_question_may_wait_behind_others(tmp_path: Path) -> None:
     assert (count(tmp_path / "starts"), said) == (1, [])
 
 
-async def test_a_server_that_counts_nothing_is_let_be(tmp_path: Path) -> None:
-    said: list[str] = []
-    (tmp_path / "silent").touch()
-    async with watched(tmp_path, said):
-        (tmp_path / "stuck").touch()
-        await until(lambda: count(tmp_path / "looks") >= 5)
-    assert (count(tmp_path / "starts"), count(tmp_path / "questions"), said) == (1, 0, [])
-
-
 async def test_one_that_stands_still_again_is_given_up(tmp_path: Path) -> None:
     said: list[str] = []
     for name in ("stuck", "for ever"):
@@ -132,3 +126,14 @@ async def test_one_that_stands_still_again_is_given_up(tmp_path: Path) -> None:
             await server.watch()
     assert "dmesg" in str(raised.value), "what to do"
     assert len(said) == 1
+
+
+def test_what_a_server_tells_of_itself() -> None:
+    text = '# HELP a Some.\n# TYPE a_total counter\na_total{model="b {c"} 1.5e3 1700000000\nsteps 2\nnone NaN\n'
+    assert samples(text)[:2] == [("a_total", 1500.0), ("steps", 2.0)]
+
+
+@given(st.text(alphabet='ab{}="\\ ,#\n1.e+-\t<>/:_'))
+def test_text_that_is_something_else_is_said_to_be(text: str) -> None:
+    with suppress(ValueError):
+        samples(text)

@@ -59,35 +59,36 @@ def test_speculation_and_eight_bits_and_what_else_is_wanted() -> None:
     assert argv[-2:] == ["--seed", "3"]
 
 
-QWEN2 = "Qwen/Qwen2.5-Coder-7B-Instruct"
+QWEN2 = replace(TWO, architecture="Qwen2ForCausalLM")
 
 
 @pytest.mark.parametrize(
-    ("model", "installed", "serving", "asked"),
+    ("plan", "version", "serving", "asked"),
     [
-        (QWEN2, GPU, Serving(), True),
-        (QWEN2, replace(GPU, version="1.0.0"), Serving(), True),
-        (QWEN2, replace(GPU, version="0.24.1rc1.dev3+gabc"), Serving(), True),
-        (QWEN2, replace(GPU, version="0.23.2"), Serving(), False),
-        (QWEN2, replace(GPU, version="dev"), Serving(), False),
-        (QWEN2, GPU, Serving(arguments=("--attention-backend", "FLASH_ATTN")), True),
-        (QWEN2, GPU, Serving(arguments=("--speculative-config", "{}")), False),
-        (QWEN2, GPU, Serving(speculation="ngram"), False),
-        ("Qwen/Qwen3-8B", GPU, Serving(), False),
+        (QWEN2, "0.24.0", Serving(), True),
+        (QWEN2, "1.0.0", Serving(), True),
+        (QWEN2, "0.24.1rc1.dev3+gabc", Serving(), True),
+        (QWEN2, "0.24.0", Serving(arguments=("--attention-backend", "FLASH_ATTN")), True),
+        (QWEN2, "0.23.2", Serving(), False),
+        (QWEN2, "dev", Serving(), False),
+        (QWEN2, "0.24.0", Serving(arguments=("--speculative-config", "{}")), False),
+        (QWEN2, "0.24.0", Serving(speculation="ngram"), False),
+        (replace(TWO, architecture="Qwen3ForCausalLM"), "0.24.0", Serving(), False),
+        (TWO, "0.24.0", Serving(), False),
+        (replace(ALONE, architecture="Qwen2ForCausalLM"), "0.24.0", Serving(), False),
     ],
 )
 def test_the_runner_that_draws_seeded_answers_together(
-    model: str, installed: Installed, serving: Serving, asked: bool, monkeypatch: pytest.MonkeyPatch
+    plan: Plan, version: str, serving: Serving, asked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("VLLM_USE_V2_MODEL_RUNNER", raising=False)
-    env = launch_vllm(model, installed, TWO, serving, "k").env
+    env = launch_vllm("m", replace(GPU, version=version), plan, serving, "k").env
     assert env.get("VLLM_USE_V2_MODEL_RUNNER") == ("1" if asked else None)
-    assert "VLLM_USE_V2_MODEL_RUNNER" not in launch_vllm(model, installed, ALONE, serving, "k").env
 
 
 def test_the_runner_that_the_user_names_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLLM_USE_V2_MODEL_RUNNER", "0")
-    assert "VLLM_USE_V2_MODEL_RUNNER" not in launch_vllm(QWEN2, GPU, TWO, Serving(), "k").env
+    assert "VLLM_USE_V2_MODEL_RUNNER" not in launch_vllm("m", GPU, QWEN2, Serving(), "k").env
 
 
 def test_on_a_cpu() -> None:
